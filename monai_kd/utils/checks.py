@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks at the border, with messages that say who, what was expected, what was got, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MonaiKDError", "check_choice", "check_same_shape", "did_you_mean"]
+
+
+class MonaiKDError(Exception):
+    """Something a user can mend; the command line prints the message alone, without traceback."""
+
+
+def check_same_shape(caller: str, hint: str, **tensors: Tensor) -> None:
+    """Raise unless all tensors have the shape of the first.
+
+    Args:
+        caller: what the user called, e.g. ``"AALSLoss"``.
+        hint: what to do about it, one sentence.
+        tensors: the tensors, under the names the user gave them.
+
+    Raises:
+        ValueError: at the first tensor of another shape.
+    """
+    (reference, first), *others = tensors.items()
+    for name, tensor in others:
+        if tensor.shape != first.shape:
+            raise ValueError(
+                f"{caller}: `{name}` must have the shape of `{reference}`, {tuple(first.shape)}, "
+                f"got {tuple(tensor.shape)}. {hint}"
+            )
+
+
+def check_choice(caller: str, name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise unless ``value`` is one of ``choices``.
+
+    Args:
+        caller: what the user called.
+        name: the parameter.
+        value: what the user gave.
+        choices: what is allowed.
+
+    Raises:
+        ValueError: with the choices and the nearest one.
+    """
+    allowed = list(choices)
+    if value not in allowed:
+        raise ValueError(
+            f"{caller}: `{name}` must be one of {', '.join(allowed)}, got {value!r}."
+            f"{did_you_mean(str(value), allowed)}"
+        )
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean `x`?"`` for the nearest known word, or an empty string.
+
+    Args:
+        word: what was typed.
+        known: what would have been right.
+
+    Example:
+        >>> did_you_mean("epohcs", ["max_epochs", "epochs"])
+        ' Did you mean `epochs`?'
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean `{near[0]}`?" if near else ""
