@@ -1,2 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens between iterations, one thing on one event each."""
+
+from monai_kd.handlers.classification_metrics import ClassificationMetrics, EvaluationJSON
+from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
+from monai_kd.handlers.ema_teacher import EMATeacherHandler
+from monai_kd.handlers.keep_best import KeepBest, save_model
+from monai_kd.handlers.predictions import CollectPredictions, PredictionsCSV, probabilities
+from monai_kd.handlers.progress import TerminalProgress
+from monai_kd.handlers.record_metrics import RecordMetrics
+from monai_kd.handlers.run_checkpoint import RunCheckpoint
+from monai_kd.handlers.schedule import ScheduleHandler, set_attribute, set_learning_rate
+from monai_kd.handlers.stepping import ends_in_optimizer_step
+from monai_kd.handlers.stop_on_nan import StopOnNaN
+
+__all__ = [
+    "ClassificationMetrics",
+    "ClipGradients",
+    "CollectPredictions",
+    "EMATeacherHandler",
+    "EvaluationJSON",
+    "KeepBest",
+    "PredictionsCSV",
+    "RecordMetrics",
+    "RunCheckpoint",
+    "ScheduleHandler",
+    "StopOnNaN",
+    "TerminalProgress",
+    "clip_each_tensor",
+    "ends_in_optimizer_step",
+    "probabilities",
+    "save_model",
+    "set_attribute",
+    "set_learning_rate",
+]

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by all rooms, imports none of them."""
+"""Shared by all rooms, imports none of them.
+
+What needs torch (``distributed``, ``rng``, ``precision``) is imported from its own module, so that
+the command line starts without it.
+"""
 
 from monai_kd.utils.checks import MonaiKDError, check_choice, check_same_shape, did_you_mean
 from monai_kd.utils.files import (
@@ -8,13 +12,30 @@ from monai_kd.utils.files import (
     write_sha256sums,
     write_text_atomically,
 )
+from monai_kd.utils.guard import guard_config, unknown_settings
+from monai_kd.utils.precision import choose_precision
+from monai_kd.utils.root_cause import (
+    describe_error,
+    install_error_hook,
+    root_cause,
+    wants_traceback,
+)
+from monai_kd.utils.schedules import Schedule, constant, cosine, linear
 
 __all__ = [
     "MonaiKDError",
+    "Schedule",
     "check_choice",
     "check_same_shape",
+    "choose_precision",
+    "describe_error",
     "did_you_mean",
+    "guard_config",
+    "install_error_hook",
+    "root_cause",
     "sha256_of_file",
+    "unknown_settings",
+    "wants_traceback",
     "write_atomically",
     "write_sha256sums",
     "write_text_atomically",

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model that is delivered: the best epoch on the validation images."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from safetensors.torch import save_file
+from torch import nn
+
+from monai_kd.utils import check_choice, write_atomically, write_sha256sums
+from monai_kd.utils.distributed import is_main_process
+
+__all__ = ["KeepBest", "save_model"]
+
+_log = logging.getLogger(__name__)
+
+
+class KeepBest:
+    """Write ``model.pt`` whenever the validation metric is better than ever before.
+
+    A metric that is not a number never counts as best. If no epoch had a usable one, the last
+    weights are delivered and the log says so.
+
+    Args:
+        network: delivered network; its flat state dict is written.
+        validator: engine whose ``state.metrics`` hold ``metric`` when the epoch ends.
+        folder: gets ``model.pt``, and at the end ``model.safetensors`` and ``SHA256SUMS``.
+        metric: name of the metric.
+        mode: ``"min"`` or ``"max"``, which is better.
+
+    Raises:
+        ValueError: if ``mode`` is another word.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        validator: Engine,
+        folder: str | os.PathLike[str],
+        metric: str = "val_cross_entropy",
+        mode: str = "min",
+    ) -> None:
+        check_choice("KeepBest", "mode", mode, ("min", "max"))
+        self.network = network
+        self.validator = validator
+        self.folder = Path(folder)
+        self.metric = metric
+        self.mode = mode
+        self.best_value = math.nan
+        self.best_epoch = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Compare after each epoch; attach after the ``ValidationHandler``.
+
+        Args:
+            engine: the trainer.
+        """
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self.finish)
+
+    def __call__(self, engine: Engine) -> None:
+        """Keep this epoch's weights if they are the best so far.
+
+        Args:
+            engine: the trainer.
+        """
+        value = float(self.validator.state.metrics.get(self.metric, math.nan))
+        if not self._is_better(value):
+            return
+        self.best_value, self.best_epoch = value, engine.state.epoch
+        if is_main_process():
+            save_model(self.network, self.folder / "model.pt")
+
+    def finish(self, engine: Engine) -> None:
+        """Write the second format and the checksums; deliver the last weights if none was best.
+
+        Args:
+            engine: the trainer.
+        """
+        if not is_main_process():
+            return
+        if self.best_epoch == 0:
+            _log.warning("`%s` was never a number: the last epoch's weights are kept.", self.metric)
+            save_model(self.network, self.folder / "model.pt")
+        else:
+            _log.info("Best epoch: %d, %s %.4f", self.best_epoch, self.metric, self.best_value)
+        state = torch.load(self.folder / "model.pt", map_location="cpu", weights_only=True)
+        temporary = self.folder / ".model.safetensors.tmp"
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+        temporary.replace(self.folder / "model.safetensors")
+        write_sha256sums(self.folder, ("model.pt", "model.safetensors"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and its epoch, for a checkpoint."""
+        return {"best_value": self.best_value, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Args:
+            state: what :meth:`state_dict` returned.
+        """
+        self.best_value, self.best_epoch = state["best_value"], state["best_epoch"]
+
+    def _is_better(self, value: float) -> bool:
+        if math.isnan(value):
+            return False
+        if math.isnan(self.best_value):
+            return True
+        return value < self.best_value if self.mode == "min" else value > self.best_value
+
+
+def save_model(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a network's flat state dict, on the CPU, whole or not at all.
+
+    Args:
+        network: its wrappers for distributed training are taken off.
+        path: file to write.
+    """
+    plain = network.module if hasattr(network, "module") else network
+    state = {name: tensor.detach().cpu() for name, tensor in plain.state_dict().items()}
+    write_atomically(path, lambda file: torch.save(state, file))
