@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One summary of a classifier: every number of the evaluation, unknown labels left out.
+
+A number that the data cannot give (a class is absent, every label is unknown) is None, not NaN:
+the summary is JSON, and a NaN would become the best epoch for ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_kd.metrics.delong import Interval, auroc_interval
+from monai_kd.utils import check_choice
+
+__all__ = ["classification_summary"]
+
+FloatArray = NDArray[np.float64]
+_WHO = "classification_summary"
+
+
+def classification_summary(
+    prob: Any,
+    label: Any,
+    *,
+    findings: Sequence[str],
+    activation: str,
+    patient_id: Sequence[object] | None = None,
+) -> dict[str, Any]:
+    """Return how good the probabilities are, ready for ``json.dump``.
+
+    Args:
+        prob: probabilities in [0, 1], ``(N, C)``, tensor or array; rows sum to 1 for softmax.
+        label: 1, 0, or NaN for unknown, ``(N, C)``. For softmax a row with any NaN is left out,
+            for sigmoid each NaN alone.
+        findings: names of the C findings.
+        activation: ``"softmax"`` (exactly one finding per image) or ``"sigmoid"`` (each on its
+            own, decided at 0.5).
+        patient_id: who each image belongs to; widens the intervals as needed when patients have
+            several images.
+
+    Returns:
+        ``n`` images with a known label, ``patients`` (or None); ``auroc``, ``auroc_ci`` (95%,
+        DeLong), ``positives``, ``negatives``, each by finding; ``macro_auroc``,
+        ``macro_auroc_ci``; ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``cross_entropy``;
+        ``confusion_matrix`` (softmax: C x C, rows are the truth; sigmoid: by finding
+        ``[[tn, fp], [fn, tp]]``); ``findings``, ``activation``.
+
+    Raises:
+        ValueError: if shapes differ, nothing is there, or a value is not a probability or label.
+
+    Example:
+        >>> one = classification_summary([[0.9], [0.2]], [[1], [0]], findings=["opacity"],
+        ...                              activation="sigmoid")
+        >>> one["macro_auroc"], one["confusion_matrix"]
+        (1.0, {'opacity': [[1, 0], [0, 1]]})
+    """
+    check_choice(_WHO, "activation", activation, ("softmax", "sigmoid"))
+    probs, truth = _checked(prob, label, list(findings), patient_id)
+    patients = None if patient_id is None else np.asarray([str(p) for p in patient_id])
+    if activation == "softmax":
+        whole = np.asarray(~np.isnan(truth).any(axis=1))
+        truth = np.where(whole[:, None], truth, np.nan)
+        _check_exclusive(probs[whole], truth[whole])
+    known = ~np.isnan(truth).all(axis=1)
+    probs, truth = probs[known], truth[known]
+    patients = None if patients is None else patients[known]
+    return {
+        "findings": list(findings),
+        "activation": activation,
+        "n": len(probs),
+        "patients": None if patients is None else len(set(patients.tolist())),
+        **_auroc_part(probs, truth, list(findings), patients),
+        **(_softmax_part(probs, truth) if activation == "softmax" else {}),
+        **(_sigmoid_part(probs, truth, list(findings)) if activation == "sigmoid" else {}),
+    }
+
+
+def _auroc_part(
+    probs: FloatArray, truth: FloatArray, findings: list[str], patients: NDArray[Any] | None
+) -> dict[str, Any]:
+    group = None if patients is None else patients.tolist()
+    each = {
+        name: auroc_interval(probs[:, c], truth[:, c], patient_id=group)
+        for c, name in enumerate(findings)
+    }
+    macro = auroc_interval(probs, truth, patient_id=group)
+    return {
+        "auroc": {name: _number(interval.estimate) for name, interval in each.items()},
+        "auroc_ci": {name: _limits(interval) for name, interval in each.items()},
+        "positives": {name: int((truth[:, c] == 1).sum()) for c, name in enumerate(findings)},
+        "negatives": {name: int((truth[:, c] == 0).sum()) for c, name in enumerate(findings)},
+        "macro_auroc": _number(macro.estimate),
+        "macro_auroc_ci": _limits(macro),
+    }
+
+
+def _softmax_part(probs: FloatArray, truth: FloatArray) -> dict[str, Any]:
+    count = probs.shape[1]
+    matrix = np.zeros((count, count), np.int64)
+    np.add.at(matrix, (truth.argmax(axis=1), probs.argmax(axis=1)), 1)
+    true_prob = (probs * truth).sum(axis=1)
+    return {
+        "accuracy": _ratio(np.trace(matrix), matrix.sum()),
+        "balanced_accuracy": _mean([_ratio(matrix[c, c], matrix[c].sum()) for c in range(count)]),
+        "macro_f1": _mean(
+            [_f1(matrix[c, c], matrix[:, c].sum(), matrix[c].sum()) for c in range(count)]
+        ),
+        "cross_entropy": _mean((-np.log(_clip(true_prob))).tolist()),
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def _sigmoid_part(probs: FloatArray, truth: FloatArray, findings: list[str]) -> dict[str, Any]:
+    decided = probs >= 0.5
+    matrices = {
+        name: [
+            [int(((truth[:, c] == t) & (decided[:, c] == d)).sum()) for d in (0, 1)] for t in (0, 1)
+        ]
+        for c, name in enumerate(findings)
+    }
+    known = ~np.isnan(truth)
+    right = (truth == 1) == decided
+    entropy = -np.where(truth == 1, np.log(_clip(probs)), np.log(_clip(1 - probs)))
+    return {
+        "accuracy": _ratio((right & known).sum(), known.sum()),
+        "balanced_accuracy": _mean([_balanced(matrix) for matrix in matrices.values()]),
+        "macro_f1": _mean([_f1(tp, fp + tp, fn + tp) for (_, fp), (fn, tp) in matrices.values()]),
+        "cross_entropy": _mean(entropy[known].tolist()),
+        "confusion_matrix": matrices,
+    }
+
+
+def _balanced(matrix: list[list[int]]) -> float | None:
+    recalls = [_ratio(matrix[t][t], sum(matrix[t])) for t in (0, 1)]
+    return None if None in recalls else _mean(recalls)
+
+
+def _f1(hits: float, predicted: float, actual: float) -> float | None:
+    """2 hits / (predicted + actual); None when the class neither occurs nor is predicted."""
+    return _ratio(2 * hits, predicted + actual)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _clip(probs: FloatArray) -> FloatArray:
+    return np.clip(probs, np.finfo(np.float64).eps, 1)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _limits(interval: Interval) -> list[float] | None:
+    return None if math.isnan(interval.low) else [interval.low, interval.high]
+
+
+def _checked(
+    prob: Any, label: Any, findings: list[str], patient_id: Sequence[object] | None
+) -> tuple[FloatArray, FloatArray]:
+    probs, truth = _array(prob), _array(label)
+    if probs.shape != truth.shape or probs.ndim != 2 or probs.shape[1] != len(findings):
+        raise ValueError(
+            f"{_WHO}: `prob` and `label` must both be (N, {len(findings)}), one column per "
+            f"finding, got {probs.shape} and {truth.shape}. Stack the batches along the images."
+        )
+    if not len(probs):
+        raise ValueError(
+            f"{_WHO}: `prob` must hold at least one image, got none. Was the section empty?"
+        )
+    if not ((probs >= 0) & (probs <= 1)).all():
+        bad = int((~((probs >= 0) & (probs <= 1))).sum())
+        raise ValueError(
+            f"{_WHO}: `prob` must be in [0, 1], got {bad} values that are NaN or outside. "
+            "Apply the activation to the logits; a NaN means that training has diverged."
+        )
+    if not (np.isnan(truth) | (truth == 0) | (truth == 1)).all():
+        raise ValueError(
+            f"{_WHO}: `label` must be 0, 1, or NaN for unknown, got other values. "
+            "Class numbers must be made one-hot."
+        )
+    if patient_id is not None and len(patient_id) != len(probs):
+        raise ValueError(
+            f"{_WHO}: `patient_id` must have one entry per image, {len(probs)}, got "
+            f"{len(patient_id)}. Collect it from the same batches."
+        )
+    return probs, truth
+
+
+def _check_exclusive(probs: FloatArray, truth: FloatArray) -> None:
+    if (truth.sum(axis=1) != 1).any():
+        raise ValueError(
+            f"{_WHO}: `label` must have exactly one 1 per image for softmax, got "
+            f"{int((truth.sum(axis=1) != 1).sum())} images with none or several. "
+            "Use `activation='sigmoid'` for findings that may stand together."
+        )
+    if (np.abs(probs.sum(axis=1) - 1) > 0.02).any():
+        raise ValueError(
+            f"{_WHO}: rows of `prob` must sum to 1 for softmax, got sums between "
+            f"{probs.sum(axis=1).min():.3f} and {probs.sum(axis=1).max():.3f}. "
+            "Apply softmax over the findings."
+        )
+
+
+def _array(values: Any) -> FloatArray:
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    return np.asarray(values, np.float64)
