@@ -2,7 +2,18 @@
 """Who asks whom in one iteration."""
 
 from monai_kd.engines.inferer import PrecisionInferer
+from monai_kd.engines.leakage import check_region_leakage, shuffle_regions_within_class
 from monai_kd.engines.prepare_batch import TeacherPrepareBatch, prefixed
+from monai_kd.engines.teacher_stage import load_model, prepare_teacher
 from monai_kd.engines.trainer import DistillationTrainer
 
-__all__ = ["DistillationTrainer", "PrecisionInferer", "TeacherPrepareBatch", "prefixed"]
+__all__ = [
+    "DistillationTrainer",
+    "PrecisionInferer",
+    "TeacherPrepareBatch",
+    "check_region_leakage",
+    "load_model",
+    "prefixed",
+    "prepare_teacher",
+    "shuffle_regions_within_class",
+]

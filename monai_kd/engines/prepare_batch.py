@@ -60,7 +60,9 @@ class TeacherPrepareBatch(PrepareBatch):
             KeyError: if the batch lacks an item that is asked for.
         """
         teacher = self.teacher if self.is_needed() else None
-        wanted = {self.image_key, *self.target_keys} | ({self.teacher_key} if teacher is not None else set())
+        wanted = {self.image_key, *self.target_keys} | (
+            {self.teacher_key} if teacher is not None else set()
+        )
         missing = sorted(wanted - batchdata.keys())
         if missing:
             raise KeyError(

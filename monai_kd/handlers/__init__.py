@@ -3,6 +3,7 @@
 
 from monai_kd.handlers.classification_metrics import ClassificationMetrics, EvaluationJSON
 from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
+from monai_kd.handlers.decision_regions import DecisionRegions, save_png
 from monai_kd.handlers.ema_teacher import EMATeacherHandler
 from monai_kd.handlers.keep_best import KeepBest, save_model
 from monai_kd.handlers.predictions import CollectPredictions, PredictionsCSV, probabilities
@@ -17,6 +18,7 @@ __all__ = [
     "ClassificationMetrics",
     "ClipGradients",
     "CollectPredictions",
+    "DecisionRegions",
     "EMATeacherHandler",
     "EvaluationJSON",
     "KeepBest",
@@ -30,6 +32,7 @@ __all__ = [
     "ends_in_optimizer_step",
     "probabilities",
     "save_model",
+    "save_png",
     "set_attribute",
     "set_learning_rate",
 ]

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MonaiKDError", "check_choice", "check_same_shape", "did_you_mean"]
+T = TypeVar("T")
+
+__all__ = ["MonaiKDError", "check_choice", "check_same_shape", "did_you_mean", "pick"]
 
 
 class MonaiKDError(Exception):
@@ -70,3 +72,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Did you mean `{near[0]}`?" if near else ""
+
+
+def pick(name: str, value: str, table: Mapping[str, T]) -> T:
+    """Return the entry of a table that a setting names.
+
+    Args:
+        name: the setting, e.g. ``"method"``.
+        value: what the user gave.
+        table: what there is, by name.
+
+    Raises:
+        ValueError: if the table has no such entry, with the choices and the nearest one.
+    """
+    check_choice("config", name, value, table)
+    return table[value]
