@@ -1,2 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers, backbones, and how their weights are loaded."""
+
+from monai_kd.networks.backbones import BACKBONES, build_backbone
+from monai_kd.networks.base import Backbone
+from monai_kd.networks.convnext import ConvNeXt
+from monai_kd.networks.densenet import DenseNetBackbone
+from monai_kd.networks.efficientnet import EfficientNetBackbone
+from monai_kd.networks.features import WithFeatures
+from monai_kd.networks.resnet import ResNetBackbone
+from monai_kd.networks.teacher import EMATeacher, FrozenTeacher
+from monai_kd.networks.teacher_cache import TeacherFeatureCache
+from monai_kd.networks.weights import GREY_MEAN, GREY_SD, LoadReport, load_pretrained
+
+__all__ = [
+    "BACKBONES",
+    "GREY_MEAN",
+    "GREY_SD",
+    "Backbone",
+    "ConvNeXt",
+    "DenseNetBackbone",
+    "EMATeacher",
+    "EfficientNetBackbone",
+    "FrozenTeacher",
+    "LoadReport",
+    "ResNetBackbone",
+    "TeacherFeatureCache",
+    "WithFeatures",
+    "build_backbone",
+    "load_pretrained",
+]

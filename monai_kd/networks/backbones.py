@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classification networks by name: our ConvNeXt, and MONAI's networks with the same interface.
+
+MONAI's are subclassed, not wrapped: their parameters keep MONAI's names, without a prefix.
+
+Weight files that load (``pretrained_path``), by family: ``convnext_*`` those of timm and of the
+authors; ``resnet*`` torchvision's and timm's; ``densenet121`` torchvision's and timm's;
+``efficientnet-*`` EfficientNet-PyTorch's and timm's ``tf_efficientnet_*``; and our own, of each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+from monai_kd.networks.base import Backbone
+from monai_kd.networks.convnext import ConvNeXt
+from monai_kd.networks.densenet import DenseNetBackbone
+from monai_kd.networks.efficientnet import EfficientNetBackbone
+from monai_kd.networks.resnet import ResNetBackbone
+from monai_kd.networks.weights import load_pretrained
+from monai_kd.utils import check_choice
+
+__all__ = ["BACKBONES", "build_backbone"]
+
+#: What :func:`build_backbone` builds; each takes ``in_channels``, ``num_findings``, ``dropout``.
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "convnext_tiny": partial(ConvNeXt, (3, 3, 9, 3), (96, 192, 384, 768)),
+    "convnext_small": partial(ConvNeXt, (3, 3, 27, 3), (96, 192, 384, 768)),
+    "densenet121": DenseNetBackbone,
+    "efficientnet-b0": partial(EfficientNetBackbone, "efficientnet-b0"),
+    "efficientnet-b1": partial(EfficientNetBackbone, "efficientnet-b1"),
+    "resnet10": partial(ResNetBackbone, "basic", [1, 1, 1, 1]),
+    "resnet10-w16": partial(ResNetBackbone, "basic", [1, 1, 1, 1], width=16),
+    "resnet18": partial(ResNetBackbone, "basic", [2, 2, 2, 2]),
+    "resnet50": partial(ResNetBackbone, "bottleneck", [3, 4, 6, 3]),
+}
+_WITH_DROP_PATH = ("convnext", "efficientnet")
+
+
+def build_backbone(
+    name: str,
+    *,
+    num_findings: int,
+    in_channels: int = 1,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    pretrained_path: str | os.PathLike[str] | None = None,
+) -> Backbone:
+    """Build a classification network, with fresh weights or those of a file.
+
+    Args:
+        name: one of :data:`BACKBONES`; ``resnet10-w16`` is a quarter as wide as ``resnet10``, for
+            tests and quick looks.
+        num_findings: outputs (logits), at least 1.
+        in_channels: channels of the image, at least 1.
+        dropout: share of the pooled features that is dropped before the last layer in training,
+            in [0, 1); 0 drops none.
+        drop_path: share of the images that skip the last block in training, in [0, 1), less for
+            the blocks before it; 0 skips none. ConvNeXt and EfficientNet only.
+        pretrained_path: local ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` or ``.safetensors`` file,
+            see :func:`~monai_kd.networks.load_pretrained`; None starts from random weights.
+
+    Raises:
+        ValueError: if there is no such network, or a setting is out of range.
+        MonaiKDError: if the file cannot be used.
+
+    Example:
+        >>> build_backbone("resnet10-w16", num_findings=3)(torch.zeros(2, 1, 64, 64)).shape
+        torch.Size([2, 3])
+    """
+    check_choice("build_backbone", "name", name, BACKBONES)
+    for setting, count in (("num_findings", num_findings), ("in_channels", in_channels)):
+        if count < 1:
+            raise ValueError(f"build_backbone: `{setting}` must be at least 1, got {count}.")
+    for setting, share in (("dropout", dropout), ("drop_path", drop_path)):
+        if not 0 <= share < 1:
+            raise ValueError(f"build_backbone: `{setting}` must be in [0, 1), got {share}.")
+    settings = {"num_findings": num_findings, "in_channels": in_channels, "dropout": dropout}
+    if name.startswith(_WITH_DROP_PATH):
+        settings["drop_path"] = drop_path
+    elif drop_path:
+        raise ValueError(
+            f"build_backbone: `drop_path` must be 0 for {name}, got {drop_path}. Only "
+            f"{' and '.join(_WITH_DROP_PATH)} networks have blocks that can be skipped."
+        )
+    network = BACKBONES[name](**settings)
+    if pretrained_path is not None:
+        load_pretrained(network, pretrained_path)
+    return network

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teachers: networks that are asked and do not learn.
+
+Moving average as a teacher: Tarvainen and Valpola, "Mean teachers are better role models",
+NeurIPS 2017, https://arxiv.org/abs/1703.01780
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from monai_kd.networks.features import WithFeatures
+from monai_kd.utils import check_choice
+
+__all__ = ["EMATeacher", "FrozenTeacher"]
+
+Answer: TypeAlias = Tensor | dict[str, Tensor]
+
+
+class FrozenTeacher(nn.Module):
+    """A trained network that only answers: always in ``eval`` mode, never with a gradient.
+
+    It answers in inference mode; what comes out are plain tensors that a loss may use freely.
+
+    Args:
+        network: kept, not copied; its parameters stop requiring gradients.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FrozenTeacher:
+        """Stay in ``eval`` mode, whatever the trainer around it calls.
+
+        Args:
+            mode: ignored.
+        """
+        return super().train(False)
+
+    def forward(self, image: Tensor) -> Answer:
+        """Return what the network returns, without gradient.
+
+        Args:
+            image: ``(B, in_channels, H, W)``.
+        """
+        with torch.inference_mode():
+            answer = self.network(image)
+        # Inference tensors cannot be kept for a backward pass; their copies can.
+        if isinstance(answer, dict):
+            return {name: tensor.clone() for name, tensor in answer.items()}
+        plain: Tensor = answer.clone()
+        return plain
+
+
+class EMATeacher(FrozenTeacher):
+    """A frozen copy of the student that follows it as an exponential moving average.
+
+    The copy is made here: weights that the student loads later must be loaded into the teacher
+    too. Its state dict holds all there is, so resuming needs nothing else.
+
+    Args:
+        student: network to copy, as it is or inside DDP, ``torch.compile`` or
+            :class:`~monai_kd.networks.WithFeatures`; not kept.
+        buffers: what :meth:`update` does with batch statistics: ``"average"`` them like the
+            parameters, ``"copy"`` the student's, or ``"keep"`` the teacher's. Integer buffers
+            (counters) are copied unless kept.
+
+    Raises:
+        ValueError: if ``buffers`` is none of the three.
+    """
+
+    def __init__(self, student: nn.Module, *, buffers: str = "average") -> None:
+        check_choice("EMATeacher", "buffers", buffers, ("average", "copy", "keep"))
+        super().__init__(_plain_copy(_without_launchers(student)))
+        self.buffers_mode = buffers
+
+    @torch.no_grad()
+    def update(self, student: nn.Module, momentum: float) -> None:
+        """Set ``teacher = momentum * teacher + (1 - momentum) * student``.
+
+        Args:
+            student: the network that was copied, wrapped or not; read, never written.
+            momentum: share of the teacher that stays, in [0, 1]; 1 changes nothing but copied
+                buffers, 0 copies the student.
+
+        Raises:
+            ValueError: if ``momentum`` is outside [0, 1], or the student is another network.
+        """
+        if not 0 <= momentum <= 1:
+            raise ValueError(
+                f"EMATeacher: `momentum` must be in [0, 1], got {momentum}. It is the share of the "
+                "teacher that stays (0.999), not the share of the student that comes in (0.001)."
+            )
+        ours, theirs = _unwrapped(self.network), _unwrapped(student)
+        averaged, news = _pairs(dict(ours.named_parameters()), dict(theirs.named_parameters()))
+        if self.buffers_mode != "keep":
+            old_buffers, new_buffers = _pairs(
+                dict(ours.named_buffers()), dict(theirs.named_buffers())
+            )
+            for old, new in zip(old_buffers, new_buffers, strict=True):
+                if self.buffers_mode == "average" and old.is_floating_point():
+                    averaged.append(old)
+                    news.append(new)
+                else:
+                    old.copy_(new)
+        torch._foreach_lerp_(averaged, news, 1 - momentum)
+
+
+def _pairs(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the tensors of both networks in one order."""
+    if ours.keys() != theirs.keys():
+        other = sorted(ours.keys() ^ theirs.keys())
+        raise ValueError(
+            f"EMATeacher: `student` must be the network that was copied, got one that differs in "
+            f"{len(other)} tensors, first `{other[0]}`. Make the teacher from this student."
+        )
+    return list(ours.values()), [theirs[name] for name in ours]
+
+
+def _without_launchers(network: nn.Module) -> nn.Module:
+    """Take DDP, DataParallel and ``torch.compile`` off."""
+    while True:
+        inner: Any = getattr(network, "_orig_mod", None)
+        if inner is None and isinstance(
+            network, nn.parallel.DistributedDataParallel | nn.DataParallel
+        ):
+            inner = network.module
+        if inner is None:
+            return network
+        network = inner
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """Return the network itself, whose parameters have their bare names."""
+    network = _without_launchers(network)
+    while isinstance(network, WithFeatures):
+        network = _without_launchers(network.network)
+    return network
+
+
+def _plain_copy(network: nn.Module) -> nn.Module:
+    """Copy a network without gradients, and though it may hold results of its last forward pass.
+
+    Hooked layers (``torch.nn.utils.weight_norm``) keep a computed weight as an attribute, which
+    ``deepcopy`` refuses; it is computed anew in the next forward pass.
+    """
+    computed = {
+        id(value): value.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    twin = copy.deepcopy(network, computed)
+    for parameter in twin.parameters():
+        parameter.grad = None
+    return twin

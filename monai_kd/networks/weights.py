@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load the weights of a file into a backbone, and say what was not loaded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from monai_kd.networks.base import Backbone
+from monai_kd.utils import MonaiKDError
+
+__all__ = ["GREY_MEAN", "GREY_SD", "LoadReport", "load_pretrained"]
+
+logger = logging.getLogger(__name__)
+
+GREY_MEAN = 0.449  #: mean of ImageNet's three channel means, for images in [0, 1]
+GREY_SD = 0.226  #: mean of ImageNet's three standard deviations
+
+_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+_CONTAINERS = ("state_dict", "model", "model_state_dict", "network", "state_dict_ema")
+_PREFIXES = ("module.", "_orig_mod.", "network.")  # DDP, torch.compile, WithFeatures
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of the tensors of a weights file; all names are the network's own.
+
+    Counters (``num_batches_tracked``) are taken over and not reported.
+
+    Args:
+        loaded: tensors that were taken over, folded ones included.
+        missing: tensors of the network that keep their fresh values.
+        unexpected: tensors of the file that have no place in the network.
+        reshaped: tensors that were folded to another number of input channels.
+        head: what is new about the last layer, in words; empty when it was loaded.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    head: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        total = len(self.loaded) + len(self.missing)
+        parts = [f"loaded {len(self.loaded)} of {total} tensors"]
+        if self.head:
+            parts.append(self.head)
+        if self.reshaped:
+            parts.append(f"folded to other input channels: {', '.join(self.reshaped)}")
+        fresh_head = self.head.partition("*")[0]
+        others = [n for n in self.missing if not (fresh_head and n.startswith(fresh_head))]
+        if others:
+            parts.append(f"{len(others)} not in the file, first {others[0]}")
+        if self.unexpected:
+            parts.append(
+                f"{len(self.unexpected)} of the file have no place, first {self.unexpected[0]}"
+            )
+        return "; ".join(parts)
+
+
+def load_pretrained(network: Backbone, path: str | os.PathLike[str]) -> LoadReport:
+    """Take over the tensors of a weights file that fit, by name, and log in one line what did not.
+
+    A file for another number of image channels is folded: the first convolution is summed over
+    its input channels (and shared out, when the network has more than one). With one channel the
+    network then answers as the original would to a grey picture whose three channels are
+    normalized alike, ``(image - 0.449) / 0.226`` for images in [0, 1]: give such images.
+    A last layer for another number of findings is not loaded; it starts fresh.
+
+    Args:
+        network: changed in place.
+        path: local ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` (read without running any code) or
+            ``.safetensors`` file; a bare state dict, or one under ``state_dict`` or ``model``.
+
+    Raises:
+        MonaiKDError: if the file cannot be read, is of another network, or nothing in it fits.
+    """
+    found = {network.rename_pretrained(name): tensor for name, tensor in _read(path).items()}
+    ours = network.state_dict()
+    reshaped = _fold_stem(network.stem_name, found, ours)
+    head = _drop_other_head(network.head_name, found, ours)
+    _refuse_other_shapes(found, ours)
+    loaded = tuple(name for name in ours if name in found and not _is_counter(name))
+    if not loaded:
+        raise MonaiKDError(
+            f"load_pretrained: none of the {len(found)} tensors of `pretrained_path` fits a "
+            f"{type(network).__name__}. Give weights of the same network."
+        )
+    network.load_state_dict({name: found[name] for name in ours if name in found}, strict=False)
+    report = LoadReport(
+        loaded=loaded,
+        missing=tuple(name for name in ours if name not in found and not _is_counter(name)),
+        unexpected=tuple(
+            name for name in found if name not in ours and not name.startswith(network.head_name)
+        ),
+        reshaped=reshaped,
+        head=head,
+    )
+    logger.info("%s", report)
+    return report
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Return the tensors of a file under their bare names."""
+    file = Path(path)
+    if not file.is_file():
+        raise MonaiKDError("load_pretrained: `pretrained_path` must be a file, there is none.")
+    if file.suffix not in (".safetensors", *_TORCH_SUFFIXES):
+        raise MonaiKDError(
+            f"load_pretrained: `pretrained_path` must end in {', '.join(_TORCH_SUFFIXES)} or "
+            f".safetensors, got {file.suffix or 'no ending'}. Give a weights file."
+        )
+    try:
+        content: Any = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise MonaiKDError(
+            f"load_pretrained: `pretrained_path` must hold tensors only, this {file.suffix} file "
+            "cannot be read as such. Save the bare state dict of the network."
+        ) from error
+    return _bare(content)
+
+
+def _bare(content: Any) -> dict[str, Tensor]:
+    """Unwrap checkpoints and strip the prefixes that wrappers add."""
+    while isinstance(content, Mapping):
+        inner = [content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
+        if not inner:
+            break
+        content = inner[0]
+    tensors = (
+        {name: value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise MonaiKDError(
+            "load_pretrained: `pretrained_path` must hold a state dict, this file has no tensors "
+            f"at its top or under {', '.join(_CONTAINERS)}. Save the bare state dict."
+        )
+    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), ""):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _fold_stem(name: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> tuple[str, ...]:
+    """Sum the first convolution over its input channels, share the sum out over ours."""
+    if name not in found or found[name].ndim != 4:
+        return ()
+    channels = ours[name].shape[1]
+    if found[name].shape[1] == channels:
+        return ()
+    folded = found[name].sum(dim=1, keepdim=True) / channels
+    found[name] = folded.expand(-1, channels, -1, -1)
+    return (name,)
+
+
+def _drop_other_head(head: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
+    """Leave a last layer out that answers another number of questions; say so."""
+    weight = f"{head}.weight"
+    classes = ours[weight].shape[0]
+    if weight not in found:
+        return f"{head}.* is new ({classes} classes)"
+    if found[weight].shape[0] == classes:
+        return ""
+    before = found[weight].shape[0]
+    for name in [name for name in found if name.startswith(f"{head}.")]:
+        del found[name]
+    return f"{head}.* is new ({before} -> {classes} classes)"
+
+
+def _refuse_other_shapes(found: dict[str, Tensor], ours: dict[str, Tensor]) -> None:
+    other = [name for name in ours if name in found and found[name].shape != ours[name].shape]
+    if other:
+        raise MonaiKDError(
+            f"load_pretrained: {len(other)} tensors of `pretrained_path` have another shape, first "
+            f"`{other[0]}`, {tuple(found[other[0]].shape)} instead of "
+            f"{tuple(ours[other[0]].shape)}. Give weights of the same network."
+        )
+
+
+def _is_counter(name: str) -> bool:
+    """Whether older files leave it out: it counts batches and no result depends on it."""
+    return name.endswith("num_batches_tracked")
