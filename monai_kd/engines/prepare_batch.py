@@ -10,6 +10,8 @@ import torch
 from monai.engines import PrepareBatch
 from torch import Tensor, nn
 
+from monai_kd.networks import TeacherFeatureCache
+
 __all__ = ["TeacherPrepareBatch", "prefixed"]
 
 
@@ -74,9 +76,16 @@ class TeacherPrepareBatch(PrepareBatch):
         }
         targets = {key: items[key] for key in self.target_keys}
         if teacher is not None:
-            with torch.no_grad():
-                targets |= prefixed("teacher_", teacher(items[self.teacher_key]))
+            targets |= prefixed("teacher_", _ask(teacher, items[self.teacher_key], batchdata))
         return items[self.image_key], targets
+
+
+@torch.no_grad()
+def _ask(teacher: nn.Module, image: Tensor, batchdata: Mapping[str, Any]) -> Any:
+    """Return the teacher's answer; one that remembers films is told which they are."""
+    if isinstance(teacher, TeacherFeatureCache):
+        return teacher(image, batchdata["index"])
+    return teacher(image)
 
 
 def prefixed(prefix: str, answer: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:

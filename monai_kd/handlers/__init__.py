@@ -5,6 +5,7 @@ from monai_kd.handlers.classification_metrics import ClassificationMetrics, Eval
 from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
 from monai_kd.handlers.decision_regions import DecisionRegions, save_png
 from monai_kd.handlers.ema_teacher import EMATeacherHandler
+from monai_kd.handlers.heat_maps import HeatMaps
 from monai_kd.handlers.keep_best import KeepBest, save_model
 from monai_kd.handlers.predictions import CollectPredictions, PredictionsCSV, probabilities
 from monai_kd.handlers.progress import TerminalProgress
@@ -21,6 +22,7 @@ __all__ = [
     "DecisionRegions",
     "EMATeacherHandler",
     "EvaluationJSON",
+    "HeatMaps",
     "KeepBest",
     "PredictionsCSV",
     "RecordMetrics",

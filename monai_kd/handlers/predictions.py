@@ -19,7 +19,7 @@ from monai_kd.utils.distributed import gather_objects, is_main_process
 
 __all__ = ["CollectPredictions", "PredictionsCSV", "probabilities"]
 
-_CARRIED = ("id", "patient_id", "sex", "age", "view", "site")
+_CARRIED = ("id", "patient_id", "sex", "age", "view", "site", "problem")
 
 
 def probabilities(logits: Tensor, activation: str) -> Tensor:
@@ -72,7 +72,7 @@ class CollectPredictions:
         prob = probabilities(engine.state.output["pred"].detach(), self.activation).cpu()
         label = batch.get("label")
         kept = {
-            "prob": prob,
+            "prob": _without_problems(prob, batch.get("problem")),
             "label": torch.full_like(prob, torch.nan) if label is None else label.float().cpu(),
             "index": torch.as_tensor(batch["index"]).cpu(),
         }
@@ -122,9 +122,13 @@ class PredictionsCSV:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)
         for row, (label, prob) in enumerate(zip(table["label"], table["prob"], strict=True)):
-            known = ["" if torch.isnan(value) else int(value) for value in label]
+            known = ["" if bool(torch.isnan(value)) else int(value) for value in label]
             writer.writerow(
-                [*(_plain(table[key][row]) for key in carried), *known, *(f"{p:.6f}" for p in prob)]
+                [
+                    *(_plain(table[key][row]) for key in carried),
+                    *known,
+                    *(_probability(p) for p in prob),
+                ]
             )
         write_text_atomically(self.path, text.getvalue())
 
@@ -144,6 +148,16 @@ def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:
             values = [value for batch in batches for value in batch[key]]
             joined[key] = [values[position] for position in order]
     return joined
+
+
+def _without_problems(prob: Tensor, problems: Sequence[str] | None) -> Tensor:
+    """Return NaN for films that could not be read: their answer is to a black image."""
+    unread = torch.tensor([bool(problem) for problem in problems or [""] * len(prob)])
+    return prob.masked_fill(unread[:, None], torch.nan)
+
+
+def _probability(value: Tensor) -> str:
+    return "" if bool(torch.isnan(value)) else f"{float(value):.6f}"
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from monai_kd.metrics import draw_curves
 from monai_kd.utils import write_text_atomically
-from monai_kd.utils.distributed import is_main_process
+from monai_kd.utils.distributed import gather_objects, is_main_process
 
 __all__ = ["RecordMetrics"]
 
@@ -68,6 +68,7 @@ class RecordMetrics:
         Args:
             engine: the trainer.
         """
+        shares = gather_objects({name: float(total) for name, total in self._sums.items()})
         if not is_main_process():
             return
         row: dict[str, Any] = {"phase": self.phase, "epoch": engine.state.epoch}
@@ -76,7 +77,10 @@ class RecordMetrics:
             for name in self.schedules
             if hasattr(engine.state, name)
         }
-        row |= {name: float(total) / self._count for name, total in self._sums.items()}
+        row |= {
+            name: sum(share[name] for share in shares) / (self._count * len(shares))
+            for name in self._sums
+        }
         if self.validator is not None:
             row |= self.validator.state.metrics
         self._write(row)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch.distributed as dist
 
-__all__ = ["gather_objects", "is_main_process", "process_rank", "world_size"]
+__all__ = ["gather_objects", "is_main_process", "local_rank", "process_rank", "world_size"]
 
 
 def process_rank() -> int:
@@ -40,3 +41,8 @@ def gather_objects(value: Any) -> list[Any]:
 
 def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+def local_rank() -> int:
+    """Return this process's number on its own machine, as ``torchrun`` gives it, else 0."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -13,7 +13,7 @@ from typing import Any
 from monai_kd.utils.checks import MonaiKDError
 from monai_kd.utils.files import write_text_atomically
 
-__all__ = ["read_settings", "write_settings"]
+__all__ = ["read_json", "read_settings", "write_settings"]
 
 _PACKAGES = ("monai-kd", "monai", "torch", "pytorch-ignite", "numpy", "pydicom")
 
@@ -59,3 +59,13 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the content of a JSON file, or None when there is no such file.
+
+    Args:
+        path: file to read.
+    """
+    file = Path(path)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None

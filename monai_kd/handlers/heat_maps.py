@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat maps of new films, one PNG per film."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_kd.explain import grad_cam, overlay
+from monai_kd.handlers.decision_regions import save_png
+
+__all__ = ["HeatMaps"]
+
+
+class HeatMaps:
+    """Draw where the network saw the finding that it holds to be most likely.
+
+    The PNG is named ``<id>_<finding>.png``; the salted id is all that names a film.
+
+    Args:
+        network: in two halves, see :func:`monai_kd.explain.grad_cam`.
+        folder: gets the pictures.
+        findings: names of the C findings.
+        mean: subtracted when the image was normalized.
+        sd: divided by when the image was normalized.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        folder: str | os.PathLike[str],
+        findings: Sequence[str],
+        mean: float = 0.449,
+        sd: float = 0.226,
+    ) -> None:
+        self.network = network
+        self.folder = Path(folder)
+        self.findings = list(findings)
+        self.mean = mean
+        self.sd = sd
+
+    def attach(self, engine: Engine) -> None:
+        """Draw after every iteration.
+
+        Args:
+            engine: the evaluator, with ``decollate=False``.
+        """
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Draw the films of one batch; films that could not be read are left out.
+
+        Args:
+            engine: the evaluator.
+        """
+        batch, image = engine.state.batch, engine.state.output["image"]
+        finding = engine.state.output["pred"].argmax(dim=1)
+        cam = grad_cam(self.network, image, finding=finding)
+        problems = batch.get("problem", [""] * len(image))
+        for row, name in enumerate(batch["id"]):
+            if problems[row]:
+                continue
+            film = (image[row, 0] * self.sd + self.mean).clamp(0, 1).cpu()
+            picture = overlay(film, cam[row, 0].cpu())
+            save_png(picture, self.folder / f"{name}_{self.findings[int(finding[row])]}.png")
