@@ -106,7 +106,7 @@ def test_the_cause_inside_a_worker_process_is_found():
     text = (
         "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent):\n"
         '  File "a.py", line 1, in f\n    raise\nValueError: wrong: size\n\nThe above exception '
-        'was the direct cause of the following exception:\n\n  File "b.py"\nRuntimeError: applying\n'
+        'was the direct cause of the following exception:\n\n  File "b.py"\nRuntimeError: x\n'
     )
     assert describe_error(RuntimeError(text)) == "ValueError: wrong: size"
 
