@@ -67,6 +67,7 @@ def build_backbone(
         MonaiKDError: if the file cannot be used.
 
     Example:
+        >>> import torch
         >>> build_backbone("resnet10-w16", num_findings=3)(torch.zeros(2, 1, 64, 64)).shape
         torch.Size([2, 3])
     """

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -112,28 +112,33 @@ class TeacherFeatureCache(nn.Module):
 
 
 class _Store:
-    """Two memory-mapped files: the features, and what image each was made of (0: none yet)."""
+    """A memory-mapped file: for each image what it was (a hash; 0: not seen), then its features.
+
+    One file, so that hash and features are lost together or not at all.
+    """
 
     def __init__(self, folder: Path, size: int, shape: Sequence[int]) -> None:
-        self.features: NDArray[np.float32] = _map(folder / "features.f32", np.float32, size, *shape)
-        self.digests: Digests = _map(folder / "images.u64", np.uint64, size)
+        file, total = folder / "features.bin", size * (8 + 4 * math.prod(shape))
+        if file.is_file() and file.stat().st_size not in (0, total):
+            file.unlink()  # broken off: nothing in it can be trusted
+        with file.open("ab") as new:
+            new.truncate(total)  # zeros; changes nothing where the file is whole
+        self.digests: Digests = np.memmap(file, np.uint64, "r+", shape=(size,))
+        self.features: NDArray[np.float32] = np.memmap(
+            file, np.float32, "r+", offset=8 * size, shape=(size, *shape)
+        )
 
     @classmethod
     def reopen(cls, folder: Path, size: int) -> _Store | None:
-        """Open what is there; None when nothing is, or not all of it."""
+        """Open what an earlier run left, None when it left nothing."""
         header = folder / "header.json"
         if not header.is_file():
             return None
-        shape = json.loads(header.read_text())["features_shape"]
-        expected = {"features.f32": 4 * size * math.prod(shape), "images.u64": 8 * size}
-        files = [folder / name for name in expected]
-        if any(not file.is_file() or file.stat().st_size != expected[file.name] for file in files):
-            return None
-        return cls(folder, size, shape)
+        return cls(folder, size, json.loads(header.read_text())["features_shape"])
 
     @classmethod
     def make(cls, folder: Path, size: int, shape: Sequence[int]) -> _Store:
-        """Start empty files; those of another process that did the same are the same."""
+        """Start an empty file; another process may do the same at the same time."""
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, size, shape)
         text = json.dumps({"features_shape": list(shape), "size": size}, indent=1)
@@ -147,16 +152,6 @@ class _Store:
         self.features[rows] = features
         self.features.flush()  # type: ignore[attr-defined]  # a memory map
         self.digests[rows] = digests
-
-
-def _map(path: Path, dtype: type, *shape: int) -> NDArray[Any]:
-    """Map a file of this size, zeros where it is new."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    with path.open("ab") as file:
-        if file.tell() != size:  # new, or broken off: what it holds cannot be trusted
-            file.truncate(0)
-            file.truncate(size)
-    return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
 
 
 def _digests_of(image: Tensor) -> Digests:

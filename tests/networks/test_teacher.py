@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from monai_kd.networks import EMATeacher, FrozenTeacher, WithFeatures, build_backbone
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return build_backbone("resnet10-w16", num_findings=2, dropout=0.5)
+
+
+def moved(student):
+    """Change parameters and batch statistics as a training step does."""
+    with torch.no_grad():
+        for tensor in student.state_dict().values():
+            tensor.add_(torch.randn(tensor.shape) if tensor.is_floating_point() else 7)
+    return student
+
+
+@pytest.mark.parametrize("make", [FrozenTeacher, EMATeacher])
+def test_stays_in_eval_mode_and_learns_nothing(make):
+    teacher = nn.Sequential(make(network())).train()[0]
+    assert not any(module.training for module in teacher.modules())
+    assert not any(p.requires_grad for p in teacher.parameters())
+    image = torch.rand(2, 1, 64, 64, requires_grad=True)
+    answer = teacher(image)
+    assert not answer.requires_grad
+    assert torch.equal(answer, teacher(image))  # dropout is off, batch statistics stand still
+
+
+@pytest.mark.parametrize("make", [FrozenTeacher, EMATeacher])
+def test_answers_what_the_network_answers(make):
+    bare = network()
+    image = torch.rand(1, 1, 64, 64)
+    plain, rich = make(bare)(image), make(WithFeatures(bare))(image)
+    assert torch.equal(plain, bare.eval()(image).detach())
+    assert set(rich) == {"logits", "features", "activation"}
+    assert torch.equal(rich["logits"], plain)
+
+
+def test_its_answer_may_take_part_in_a_backward_pass():
+    answer = FrozenTeacher(network())(torch.rand(1, 1, 64, 64))
+    student = torch.zeros(1, 2, requires_grad=True)
+    nn.functional.mse_loss(student, answer).backward()  # keeps the target for its gradient
+    assert student.grad is not None
+    assert not answer.is_inference()
+
+
+def test_the_copy_is_its_own():
+    student = network()
+    teacher = EMATeacher(student)
+    before = copy.deepcopy(teacher.state_dict())
+    moved(student)
+    assert all(torch.equal(before[k], v) for k, v in teacher.state_dict().items())
+    assert all(p.requires_grad for p in student.parameters())
+    assert student.training
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.3, 0.999, 1.0])
+def test_follows_by_the_formula(momentum):
+    student = network()
+    teacher = EMATeacher(student)
+    before = copy.deepcopy(teacher.network.state_dict())
+    moved(student)
+    teacher.update(student, momentum)
+    for name, new in student.state_dict().items():
+        if new.is_floating_point():
+            expected = momentum * before[name].double() + (1 - momentum) * new.double()
+            torch.testing.assert_close(
+                teacher.network.state_dict()[name].double(), expected, rtol=1e-5, atol=1e-6
+            )
+        else:
+            assert teacher.network.state_dict()[name] == new
+
+
+def test_is_bit_equal_to_the_plain_loop():
+    student = network()
+    teacher = EMATeacher(student)
+    loop = copy.deepcopy(teacher.network)
+    moved(student)
+    teacher.update(student, 0.99)
+    with torch.no_grad():
+        for old, new in zip(loop.parameters(), student.parameters(), strict=True):
+            old.lerp_(new, 1 - 0.99)
+            name = next(n for n, p in loop.named_parameters() if p is old)
+            assert torch.equal(old, teacher.network.get_parameter(name))
+
+
+@pytest.mark.parametrize(
+    ("buffers", "expected"),
+    [("average", 0.9 * 2 + 0.1 * 12), ("copy", 12.0), ("keep", 2.0)],
+)
+def test_batch_statistics_are_averaged_copied_or_kept(buffers, expected):
+    student = network()
+    student.bn1.running_mean.fill_(2)
+    student.bn1.num_batches_tracked.fill_(5)
+    teacher = EMATeacher(student, buffers=buffers)
+    student.bn1.running_mean.fill_(12)
+    student.bn1.num_batches_tracked.fill_(6)
+    teacher.update(student, 0.9)
+    assert teacher.network.bn1.running_mean[0].item() == pytest.approx(expected)
+    assert teacher.network.bn1.num_batches_tracked.item() == (5 if buffers == "keep" else 6)
+
+
+class Launched(nn.DataParallel):
+    """Stands for DDP, which needs a process group."""
+
+
+@pytest.mark.parametrize("built", [lambda n: n, WithFeatures, lambda n: Launched(WithFeatures(n))])
+@pytest.mark.parametrize(
+    "updated", [lambda n: n, WithFeatures, lambda n: Launched(WithFeatures(n))]
+)
+def test_the_student_may_be_wrapped_at_either_end(built, updated):
+    student = network()
+    teacher = EMATeacher(built(student))
+    assert not any(isinstance(module, nn.DataParallel) for module in teacher.modules())
+    moved(student)
+    teacher.update(updated(student), 0.0)
+    inside = getattr(teacher.network, "network", teacher.network)
+    assert all(
+        torch.equal(a, b) for a, b in zip(inside.parameters(), student.parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("old_style", [True, False], ids=["hooked", "parametrized"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+def test_copies_and_follows_weight_normalized_layers(old_style):
+    make = nn.utils.weight_norm if old_style else nn.utils.parametrizations.weight_norm
+    student = nn.Sequential(make(nn.Linear(3, 2)), nn.Identity())
+    student(torch.rand(1, 3)).sum().backward()  # leaves a computed weight behind
+    teacher = EMATeacher(student)
+    image = torch.rand(4, 3)
+    assert torch.equal(teacher(image), student(image))
+    moved(student)
+    teacher.update(student, 0.0)
+    assert torch.equal(teacher(image), student(image))
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_goes_on_from_its_state_dict():
+    student = network()
+    teacher, resumed = EMATeacher(student), EMATeacher(network(seed=1))
+    moved(student)
+    teacher.update(student, 0.9)
+    resumed.load_state_dict(teacher.state_dict())
+    moved(student)
+    for one in (teacher, resumed):
+        one.update(student, 0.9)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(teacher.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.5])
+def test_refuses_a_momentum_out_of_range(momentum):
+    with pytest.raises(ValueError, match=rf"`momentum` must be in \[0, 1\], got {momentum}"):
+        EMATeacher(nn.Linear(1, 1)).update(nn.Linear(1, 1), momentum)
+
+
+def test_refuses_another_network_and_another_mode():
+    with pytest.raises(ValueError, match="differs in 1 tensors, first `bias`"):
+        EMATeacher(nn.Linear(1, 1)).update(nn.Linear(1, 1, bias=False), 0.5)
+    with pytest.raises(ValueError, match="`buffers` must be one of average, copy, keep"):
+        EMATeacher(nn.Linear(1, 1), buffers="share")
