@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["curves_png", "draw_curves", "read_metrics"]
 
 _COLORS = ("#0b5c6b", "#c8553d", "#6a7b3c", "#7a5195", "#b8860b", "#4a6fa5")
-_INK = "#33404a"
+_INK, _FAINT = "#33404a", "#8a949b"
 _LOSSES = ("loss", "cross_entropy")
-_RIGHT_AXIS_NAMES = ("learning_rate",)
 
 
 def read_metrics(metrics_csv: str | os.PathLike[str]) -> dict[str, dict[str, list[float]]]:
@@ -74,7 +73,10 @@ def curves_png(metrics_csv: str | os.PathLike[str]) -> bytes:
     axes = figure.subplots(len(phases), 3, squeeze=False)
     for row, (phase, columns) in zip(axes, phases.items(), strict=True):
         for axis, (title, names) in zip(row, _panels(columns).items(), strict=True):
-            _draw_panel(axis, columns, names)
+            drawn = {name: columns[name] for name in names}
+            if title == "schedules":
+                drawn = _shares(drawn)
+            _draw_panel(axis, columns["epoch"], drawn)
             axis.set_title(f"{phase}: {title}" if phase else title, loc="left", color=_INK)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -102,36 +104,49 @@ def _panels(columns: dict[str, list[float]]) -> dict[str, list[str]]:
         for name, values in columns.items()
         if name != "epoch" and not all(math.isnan(value) for value in values)
     ]
-    losses = [name for name in filled if any(word in name for word in _LOSSES)]
+    losses = [name for name in filled if _is_loss(name)]
     scores = [name for name in filled if name.startswith("val_") and name not in losses]
-    rates = [name for name in filled if name not in losses and name not in scores]
-    return {"losses": losses, "validation": scores, "schedule": rates}
+    rest = [name for name in filled if name not in losses and name not in scores]
+    return {"losses": losses, "validation": scores, "schedules": rest}
 
 
-def _draw_panel(axis: Axes, columns: dict[str, list[float]], names: list[str]) -> None:
-    for color, name in zip(_COLORS * (1 + len(names) // len(_COLORS)), names, strict=False):
-        dashed = "--" if name.startswith("val_") and "loss" in name else "-"
+def _shares(drawn: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Each column as a share of its peak, which its new name tells: schedules differ by 1000."""
+    shares = {}
+    for name, values in drawn.items():
+        peak = max(abs(value) for value in values if not math.isnan(value)) or 1.0
+        shares[f"{name} (1 is {peak:.2g})"] = [value / peak for value in values]
+    return shares
+
+
+def _draw_panel(axis: Axes, epochs: list[float], drawn: dict[str, list[float]]) -> None:
+    losses = any(_is_loss(name) for name in drawn)
+    for number, (name, values) in enumerate(drawn.items()):
         axis.plot(
-            columns["epoch"],
-            columns[name],
-            dashed,
-            color=color,
-            marker=_marker(columns),
+            epochs,
+            values,
+            "--" if losses and name.startswith("val_") else "-",
+            color=_COLORS[number % len(_COLORS)],
+            marker="o" if len(epochs) <= 30 else "",
             markersize=3,
             linewidth=1.6,
-            label=name.removeprefix("val_").replace("_", " "),
+            label=_words(name, losses),
         )
     _style(axis)
-    if names:
-        axis.legend(frameon=False, fontsize=8)
+    if drawn:
+        axis.legend(frameon=False, fontsize=8, labelcolor=_INK)
     else:
-        axis.text(0.5, 0.5, "not recorded", ha="center", transform=axis.transAxes, color="#8a949b")
-    if names and set(names) <= set(_RIGHT_AXIS_NAMES):
-        axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+        axis.text(0.5, 0.5, "not recorded", ha="center", transform=axis.transAxes, color=_FAINT)
 
 
-def _marker(columns: dict[str, list[float]]) -> str:
-    return "o" if len(columns["epoch"]) <= 30 else ""
+def _is_loss(name: str) -> bool:
+    return any(word in name for word in _LOSSES)
+
+
+def _words(name: str, losses: bool) -> str:
+    if losses:
+        return name.replace("val_", "validation ").replace("train_", "").replace("_", " ")
+    return name.removeprefix("val_").replace("_", " ")
 
 
 def _style(axis: Axes) -> None:

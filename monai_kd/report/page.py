@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTML file that holds the evidence of a run and needs nothing else: no network, no scripts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from monai_kd.report.run_files import RunFiles, read_run
+from monai_kd.report.view import SECTIONS
+from monai_kd.utils import MonaiKDError, write_text_atomically
+
+__all__ = ["build_page"]
+
+_log = logging.getLogger(__name__)
+
+
+def build_page(
+    run_dir: str | os.PathLike[str], *, baseline_dir: str | os.PathLike[str] | None = None
+) -> Path:
+    """Write ``report.html`` into a run directory, whole or not at all.
+
+    It is made of ``evaluation.json``, ``predictions.csv``, ``metrics.csv``, ``config.json`` and
+    ``pictures/``. What is missing or cannot be read is said on the page; nothing of it stops it.
+    Salted ids and file names do not get in; of a path only its last part does.
+
+    Args:
+        run_dir: the run directory.
+        baseline_dir: run directory of a model to compare with, evaluated on the same section.
+            None: the ``baseline`` entry of ``evaluation.json``, if there is one.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        MonaiKDError: if a directory does not exist.
+    """
+    for name, folder in (("run_dir", run_dir), ("baseline_dir", baseline_dir)):
+        if folder is not None and not Path(folder).is_dir():
+            raise MonaiKDError(
+                f"build_page: `{name}` must be a run directory, got a path that does not exist. "
+                "Give the `output_dir` of a training run."
+            )
+    run = read_run(Path(run_dir))
+    baseline = read_run(Path(baseline_dir)) if baseline_dir is not None else None
+    page = run.folder / "report.html"
+    write_text_atomically(page, _render(run, baseline))
+    return page
+
+
+def _render(run: RunFiles, baseline: RunFiles | None) -> str:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("monai_kd", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "percent": _percent,
+        "span": _span,
+        "scaled": _scaled,
+    }
+    view = {name: _built(name, run, baseline) for name in SECTIONS}
+    return environment.get_template("page.html").render(view)
+
+
+def _built(name: str, run: RunFiles, baseline: RunFiles | None) -> Any:
+    """A section, or None when its files do not hold what they should."""
+    try:
+        return SECTIONS[name](run, baseline)
+    except Exception as error:  # a page with a gap is better than no page
+        _log.warning("The page goes without its section %s: %s", name, type(error).__name__)
+        return None
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"  # noqa: RUF001
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")  # noqa: RUF001
+
+
+def _percent(value: Any, digits: int = 0) -> str:
+    return f"{value:.{digits}%}" if isinstance(value, int | float) else "–"  # noqa: RUF001
+
+
+def _span(limits: Sequence[float] | None, digits: int = 3) -> str:
+    return " to ".join(_number(limit, digits) for limit in limits) if limits else "–"  # noqa: RUF001
+
+
+def _scaled(value: float, start: float) -> float:
+    """Position of a value between ``start`` and 1, 0 to 100."""
+    return round(100 * min(max((value - start) / (1 - start), 0), 1), 2)

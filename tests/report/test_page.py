@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page of a run: whole in itself, says what is missing, lets no name in."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from monai_kd.report import build_page
+from monai_kd.report.run_files import read_run
+from monai_kd.utils import MonaiKDError
+from tests.report.fake_run import make_run
+
+NAME = "Zzyzx^Planted"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return make_run(folder / "hkd", name=NAME, slow=True), make_run(
+        folder / "base", skill=1.1, seed=3
+    )
+
+
+@pytest.fixture(scope="module")
+def page(runs):
+    return build_page(runs[0], baseline_dir=runs[1]).read_text(encoding="utf-8")
+
+
+def words(html):
+    """The text that a reader sees, spaces as one."""
+    body = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", body)
+
+
+class Addresses(HTMLParser):
+    """Collects what a browser would fetch or run."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found, self.tags = [], set()
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.found += [value for key, value in attrs if key in {"src", "href", "srcset", "action"}]
+
+
+def test_nothing_is_fetched_and_nothing_runs(page):
+    addresses = Addresses(page)
+    assert len(addresses.found) >= 5
+    assert all(value.startswith("data:image/") for value in addresses.found)
+    assert not {"script", "link", "iframe", "object"} & addresses.tags
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_it_leads_with_the_auroc_and_its_interval(page, runs):
+    summary = json.loads((runs[0] / "evaluation.json").read_text())["sections"]["test"]
+    low, high = summary["macro_auroc_ci"]
+    text = words(page)
+    assert f"{summary['macro_auroc']:.3f} 95% CI {low:.3f} to {high:.3f}" in text
+    assert text.index("95% CI") < text.index("accuracy") < text.index("Each finding")
+    assert "images 90" in text
+    assert "patients 45" in text
+
+
+def test_a_baseline_is_compared_on_the_same_films(page, runs, tmp_path):
+    assert "a gain is shown by this one run" in words(page)
+    twin = make_run(tmp_path / "twin")
+    same = words(build_page(twin, baseline_dir=twin).read_text())
+    assert "Paired difference +0.000 (95% CI +0.000 to +0.000): a gain is not shown" in same
+
+
+def test_other_films_are_not_compared(runs, tmp_path):
+    other = make_run(tmp_path / "other", n=60)
+    text = words(build_page(other, baseline_dir=runs[1]).read_text())
+    assert "Paired difference" not in text
+    assert "needs the predictions of both runs" in text
+
+
+def test_a_planted_name_is_nowhere(page):
+    assert NAME not in page
+    assert "Planted" not in page
+    assert not re.search(r"\b[ip]0{2}[0-9a-f]{2}\b", words(page))  # nor is a salted id
+
+
+def test_of_a_picture_only_the_pixels_travel(runs):
+    assert NAME.encode() in (runs[0] / "pictures" / f"{NAME}.png").read_bytes()
+    assert all(NAME.encode() not in content for content in read_run(runs[0]).pictures.values())
+
+
+def test_text_from_files_cannot_become_markup(tmp_path):
+    run = make_run(tmp_path / "run")
+    config = {"method": "<script>alert(1)</script>", "note": "<img src=x onerror=alert(2)>"}
+    (run / "config.json").write_text(json.dumps(config))
+    page = build_page(run).read_text()
+    assert "<script>" not in page
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_an_empty_directory_gives_a_page_that_says_what_is_missing(tmp_path):
+    text = words(build_page(tmp_path).read_text())
+    assert text.count("Not available:") >= 8
+    assert "no metrics.csv" in text
+    assert "must not be used to diagnose" in text
+
+
+@pytest.mark.parametrize("harm", ["missing", "broken", "something else"])
+@pytest.mark.parametrize(
+    ("name", "gap"),
+    [
+        ("evaluation.json", "run the evaluation first"),
+        ("config.json", "no config.json"),
+        ("predictions.csv", "ROC curves need predictions.csv"),
+        ("metrics.csv", "no metrics.csv"),
+        ("pictures/decision_regions.png", "no picture of decision regions"),
+    ],
+)
+def test_one_bad_file_costs_its_section_alone(tmp_path, name, gap, harm, caplog):
+    run = make_run(tmp_path / NAME, n=30)
+    if harm == "missing":
+        (run / name).unlink(missing_ok=True)
+    else:
+        (run / name).write_text("{" if harm == "broken" else '["auroc", 3]')
+    text = words(build_page(run).read_text())
+    assert gap in text
+    assert "must not be used to diagnose" in text
+    assert (name == "evaluation.json") != ("images 30" in text)
+    assert NAME not in caplog.text
+
+
+def test_an_evaluation_with_other_values_than_expected_still_gives_a_page(tmp_path):
+    run = make_run(tmp_path / "run")
+    nonsense = {"sections": {"test": {"auroc": 3}}, "data": [1], "teacher": "yes", "baseline": 2}
+    (run / "evaluation.json").write_text(json.dumps(nonsense))
+    text = words(build_page(run).read_text())
+    assert text.count("Not available") >= 5
+    assert "must not be used to diagnose" in text
+
+
+@pytest.mark.parametrize(
+    ("shuffled", "verdict"),
+    [(0.54, "it needs what the film shows"), (0.86, "may answer from the outline")],
+)
+def test_the_leakage_check_is_said_in_words(tmp_path, shuffled, verdict):
+    block = {"teacher": {"accuracy": 0.873, "shuffled_region_accuracy": shuffled}}
+    (tmp_path / "evaluation.json").write_text(json.dumps(block))
+    text = words(build_page(tmp_path).read_text())
+    assert verdict in text
+    assert f"{shuffled:.1%}" in text
+
+
+def test_limits_of_this_run_are_named(page):
+    assert "drawn by a program" in words(page)
+    assert "The test set is small (90 images)" in words(page)
+
+
+def test_independent_findings_and_numbers_that_are_not_defined(tmp_path):
+    run = make_run(tmp_path / "run", activation="sigmoid")
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    summary = evaluation["sections"]["test"]
+    summary["auroc"]["viral"] = summary["auroc_ci"]["viral"] = None
+    summary["macro_auroc_ci"] = None
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    text = words(build_page(run).read_text())
+    assert "each on its own" in text
+    assert "No interval: too few cases" in text
+    assert re.search(r"viral – – ", text)  # noqa: RUF001
+
+
+def test_a_page_stays_under_5_mb_and_says_what_was_left_out(tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    run = make_run(tmp_path / "run", n=30)
+    noise = np.random.default_rng(0).integers(0, 256, (500, 900, 3), dtype=np.uint8)
+    for number in range(9):
+        Image.fromarray(noise).save(run / "pictures" / f"{number}.png", compress_level=0)
+    page = build_page(run)
+    assert page.stat().st_size < 5_000_000
+    assert re.search(r"[5-9] more in the folder of the run", words(page.read_text()))
+
+
+def test_an_old_page_is_replaced_in_one_step(tmp_path, monkeypatch):
+    page = build_page(tmp_path)
+    before = page.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        build_page(tmp_path)
+    assert page.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("name", ["run_dir", "baseline_dir"])
+def test_a_directory_that_is_not_there_is_refused_without_its_path(tmp_path, name):
+    folders = {"run_dir": tmp_path} | {name: tmp_path / NAME}
+    with pytest.raises(MonaiKDError, match=f"`{name}` must be a run directory") as caught:
+        build_page(folders.pop("run_dir"), **folders)
+    assert NAME not in str(caught.value)
