@@ -25,6 +25,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from monai_kd.data.dicom_rle import decode_rle
 from monai_kd.data.dicom_rules import gray_rules, numbers, text
 from monai_kd.data.dicom_tags import DICOM_TAGS, safe_tags
 from monai_kd.data.lookup import RadiographError, StoredPicture, Words
@@ -131,6 +132,22 @@ def _check_picture(dataset: Dataset) -> None:
 def _decode(dataset: Dataset) -> tuple[Words, int]:
     """Return contiguous ``(H, W)`` words in this machine's byte order, and their bits."""
     syntax = _transfer_syntax(dataset)
+    stored = numbers(dataset, "BitsStored")
+    if syntax == RLELossless and stored:
+        shape = (int(dataset.Rows), int(dataset.Columns))
+        plain = decode_rle(dataset.PixelData, shape, int(dataset.get("BitsAllocated", 0)))
+        if plain is not None and 1 <= stored[0] <= 8 * plain.dtype.itemsize:
+            return plain, int(stored[0])
+    array, bits = _decode_by_pydicom(dataset, syntax)
+    words = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if words.dtype.itemsize <= 2:
+        words = words.view(f"u{words.dtype.itemsize}")
+        if _is_codestream(syntax) and not dataset.get("PixelRepresentation", 0):
+            bits = max(bits, int(words.max()).bit_length())  # the codestream knows better
+    return words, bits
+
+
+def _decode_by_pydicom(dataset: Dataset, syntax: UID) -> tuple[Words, int]:
     decoder = _decoder(syntax)
     options: Any = {"view_only": True, "correct_unused_bits": False}  # both cost a pass; see lookup
     try:
@@ -143,13 +160,7 @@ def _decode(dataset: Dataset) -> tuple[Words, int]:
             f"{COMPLAINT} is damaged: its {kind} can not be decoded. Fetch it again, or leave it "
             "out."
         ) from None
-    words = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    bits = int(found["bits_stored"])
-    if words.dtype.itemsize <= 2:
-        words = words.view(f"u{words.dtype.itemsize}")
-        if _is_codestream(syntax) and not dataset.get("PixelRepresentation", 0):
-            bits = max(bits, int(words.max()).bit_length())  # the codestream knows better
-    return words, bits
+    return array, int(found["bits_stored"])
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:
