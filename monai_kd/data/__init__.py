@@ -1,6 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Radiograph files, regions, datalists, splits, leak gate, phantom archive."""
 
+from monai_kd.data.build import build_datalist, read_salt
+from monai_kd.data.cache import CachedDataset
+from monai_kd.data.collate import collate_items
+from monai_kd.data.datalist import (
+    Datalist,
+    DatalistError,
+    load_datalist,
+    open_datalist,
+    save_datalist,
+    sha256_of_sections,
+)
+from monai_kd.data.films import FilmDataset, describe_datalist, find_films
+from monai_kd.data.labels import LabelColumns
+from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
 from monai_kd.data.radiograph import (
     RADIOGRAPH_POLICIES,
     Radiograph,
@@ -8,11 +22,46 @@ from monai_kd.data.radiograph import (
     read_radiograph,
     stored_pixels_sha256,
 )
+from monai_kd.data.region_formats import REGION_FORMATS, RegionFormat, read_regions
+from monai_kd.data.region_table import RegionTable
+from monai_kd.data.regions import Region, RegionError, region_kind, regions_to_mask
+from monai_kd.data.sampler import EpochSampler
+from monai_kd.data.splits import SplitSettings, check_sections, split_patients
 
 __all__ = [
+    "LEAK_CHECKS",
     "RADIOGRAPH_POLICIES",
+    "REGION_FORMATS",
+    "CachedDataset",
+    "Datalist",
+    "DatalistError",
+    "EpochSampler",
+    "FilmDataset",
+    "LabelColumns",
+    "LeakReport",
     "Radiograph",
     "RadiographError",
+    "Region",
+    "RegionError",
+    "RegionFormat",
+    "RegionTable",
+    "SplitSettings",
+    "build_datalist",
+    "check_leaks",
+    "check_sections",
+    "collate_items",
+    "describe_datalist",
+    "find_films",
+    "load_datalist",
+    "open_datalist",
     "read_radiograph",
+    "read_regions",
+    "read_salt",
+    "refuse_leaks",
+    "region_kind",
+    "regions_to_mask",
+    "save_datalist",
+    "sha256_of_sections",
+    "split_patients",
     "stored_pixels_sha256",
 ]
