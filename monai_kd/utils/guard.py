@@ -6,11 +6,11 @@ MONAI accepts it, and the run goes on with the old number of epochs. :func:`guar
 first expression of every config here and stops such a run.
 
 In a config, with ``initialize`` and ``run`` as its last keys, and ``trainer`` or ``evaluator`` as
-the last key of the sections ``train`` and ``validate``::
+the last key of each section that has one::
 
-    "imports": ["$from monai_kd.utils import guard_config"],
+    "imports": ["$import monai_kd", "$import monai_kd.utils"],
     ...
-    "initialize": ["$guard_config()", ...],
+    "initialize": ["$monai_kd.utils.guard_config()", ...],
     "run": [...]
 
 MONAI appends what an override adds. So a setting behind those keys is new; one before them belongs
@@ -41,13 +41,14 @@ _ENTRY_POINTS = frozenset(
         "final_id", "init_id", "logging_file", "meta_file", "run_id", "workflow_name",
     }
 )  # fmt: skip
-# Parts of the sections `train` and `validate` that MONAI's bundle properties name.
+# Parts of sections such as `train` and `validate` that MONAI's bundle properties name.
 _SECTION_PARTS = frozenset(
     {
         "dataloader", "dataset", "evaluator", "handlers", "inferer", "key_metric",
         "additional_metrics", "postprocessing", "preprocessing", "trainer",
     }
 )  # fmt: skip
+_ENGINES = ("trainer", "evaluator")
 _REFERENCE = re.compile(r"[@%](\w+(?:::\w+)*)")
 
 
@@ -81,7 +82,8 @@ def guard_config(entry_points: Iterable[str] = ()) -> None:
 def unknown_settings(config: Mapping[str, Any], *, entry_points: Iterable[str] = ()) -> list[str]:
     """Return the ids of a config that nothing in it refers to, in their order.
 
-    Looked at are the top level and the parts of the plain sections ``train`` and ``validate``.
+    Looked at are the top level and the parts of the sections that hold a trainer or an evaluator,
+    such as ``train`` and ``validate``.
 
     Args:
         config: content of a MONAI config; macros (``%id``) may be replaced already.
@@ -97,9 +99,8 @@ def unknown_settings(config: Mapping[str, Any], *, entry_points: Iterable[str] =
         and not _is_read(name, read)
         and not _is_copied(config, name, value)
     ]
-    for section in ("train", "validate"):
-        parts = config.get(section)
-        if isinstance(parts, Mapping) and "_target_" not in parts and section not in read:
+    for section, parts in _sections(config):
+        if section not in read:
             unknown += [
                 f"{section}::{name}"
                 for name, value in parts.items()
@@ -114,11 +115,16 @@ def unknown_settings(config: Mapping[str, Any], *, entry_points: Iterable[str] =
 def _appended(config: Mapping[str, Any]) -> set[str]:
     """Return the ids behind the last keys of the file and of its sections."""
     added = set(_behind(config, ("initialize", "run", "finalize")))
-    for section in ("train", "validate"):
-        parts = config.get(section)
-        if isinstance(parts, Mapping):
-            added.update(f"{section}::{part}" for part in _behind(parts, ("trainer", "evaluator")))
+    for section, parts in _sections(config):
+        added.update(f"{section}::{part}" for part in _behind(parts, _ENGINES))
     return added
+
+
+def _sections(config: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the plain sections that hold an engine."""
+    for name, parts in config.items():
+        if isinstance(parts, Mapping) and "_target_" not in parts and set(_ENGINES) & set(parts):
+            yield name, parts
 
 
 def _behind(section: Mapping[str, Any], last_keys: tuple[str, ...]) -> list[str]:
@@ -165,10 +171,8 @@ def _parts(config: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 def _known_names(config: Mapping[str, Any], unknown: list[str]) -> list[str]:
     names = [name for name in config if name not in unknown and not name.startswith("_")]
-    for section in ("train", "validate"):
-        parts = config.get(section)
-        if isinstance(parts, Mapping):
-            names += [f"{section}::{part}" for part in parts if f"{section}::{part}" not in unknown]
+    for section, parts in _sections(config):
+        names += [f"{section}::{part}" for part in parts if f"{section}::{part}" not in unknown]
     return names
 
 

@@ -10,7 +10,7 @@ import pytest
 from monai_kd.utils import MonaiKDError, guard_config, unknown_settings
 
 CONFIG = {
-    "imports": ["$from monai_kd.utils import guard_config"],
+    "imports": ["$import monai_kd", "$import monai_kd.utils"],
     "bundle_root": ".",
     "max_epochs": 3,
     "learning_rate": 0.1,
@@ -19,7 +19,7 @@ CONFIG = {
         "settings": {"epochs": "@max_epochs", "factor": "@factor"},
         "trainer": {"_target_": "builtins.dict", "settings": "@train::settings"},
     },
-    "initialize": ["$guard_config()"],
+    "initialize": ["$monai_kd.utils.guard_config()"],
     "run": ["$print('epochs', @train::trainer['settings']['epochs'])"],
 }
 
@@ -102,7 +102,15 @@ def test_a_config_declares_further_entry_points(config):
     content = {**CONFIG, "run_teacher": ["$print('teacher')"]}  # behind `run`
     with pytest.raises(RuntimeError, match="Failed to evaluate"):
         config(content)
-    config({**content, "initialize": ["$guard_config(entry_points=['run_teacher'])"]})
+    guard = "$monai_kd.utils.guard_config(entry_points=['run_teacher'])"
+    config({**content, "initialize": [guard]})
+
+
+def test_every_section_with_an_engine_is_looked_at():
+    section = {"epohcs": 1, "handlers": [], "evaluator": {"_target_": "builtins.dict"}}
+    assert unknown_settings({"second": section, "run": ["$@second::evaluator"]}) == [
+        "second::epohcs"
+    ]
 
 
 def test_a_section_that_only_a_macro_reads_is_known(config):
