@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels and drawn regions of a datalist's item become tensors; unknown and empty stay apart."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from monai_kd.data import regions_to_mask
+from monai_kd.data.mask_files import read_mask_file
+from monai_kd.utils import MonaiKDError
+
+__all__ = ["LabelToTensord", "RegionsToMaskd", "label_to_tensor"]
+
+
+def label_to_tensor(label: Sequence[float | None]) -> Tensor:
+    """Return a label as float32, ``(C,)``; null becomes NaN, which losses and metrics leave out.
+
+    Args:
+        label: 1, 0 or None per finding.
+
+    Example:
+        >>> label_to_tensor([1, 0, None])
+        tensor([1., 0., nan])
+    """
+    return torch.tensor(
+        [float("nan") if value is None else float(value) for value in label], dtype=torch.float32
+    )
+
+
+class LabelToTensord(MapTransform):
+    """Turn ``label`` into a float32 tensor, ``(C,)``, NaN where it is unknown.
+
+    Args:
+        keys: item that holds the label.
+        allow_missing_keys: pass items without a label on as they are.
+    """
+
+    def __init__(self, keys: str = "label", *, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with the label as a tensor."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            label = out[key]
+            is_tensor = isinstance(label, Tensor)
+            out[key] = label.to(torch.float32) if is_tensor else label_to_tensor(label)
+        return out
+
+
+class RegionsToMaskd(MapTransform):
+    """Replace drawn regions by ``region_mask`` and ``region_annotated``.
+
+    Comes straight after loading, before anything moves a pixel; later spatial transforms take both
+    ``image`` and ``region_mask``. ``None`` and ``[]`` differ: nobody drew on the first image; an
+    expert looked at the second and found nothing. Only the second counts as annotated. A path
+    under ``lung_mask`` is loaded too, to ``(1, H, W)``.
+
+    Args:
+        keys: item that holds the regions; absent means None.
+        findings: names of the C findings, in the order of ``label``.
+        image_key: image that gives the size, ``(1, H, W)``.
+        lung_mask_key: path of a lung mask, or nothing.
+    """
+
+    def __init__(
+        self,
+        keys: str = "regions",
+        *,
+        findings: Sequence[str],
+        image_key: str = "image",
+        lung_mask_key: str = "lung_mask",
+    ) -> None:
+        super().__init__(keys, allow_missing_keys=True)
+        self.findings = tuple(findings)
+        self.image_key = image_key
+        self.lung_mask_key = lung_mask_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return a copy of ``data`` with masks instead of regions.
+
+        Raises:
+            MonaiKDError: if a region or the lung mask does not fit the image; the message says
+                which item of the datalist, never which file.
+        """
+        out = dict(data)
+        regions = out.pop(self.keys[0], None)
+        size = out[self.image_key].shape[-2:]
+        try:
+            mask = regions_to_mask(regions, self.findings, size)
+            out["region_mask"] = torch.from_numpy(mask).to(torch.float32)
+            if isinstance(out.get(self.lung_mask_key), (str, Path)):
+                out[self.lung_mask_key] = _lung_mask(Path(out[self.lung_mask_key]), tuple(size))
+        except MonaiKDError as error:
+            raise MonaiKDError(f"RegionsToMaskd: {out.get('item', 'an item')}: {error}") from None
+        out["region_annotated"] = torch.full((len(self.findings),), regions is not None)
+        return out
+
+
+def _lung_mask(path: Path, size: tuple[int, ...]) -> Tensor:
+    mask = read_mask_file(path)
+    if mask.shape != size:
+        raise MonaiKDError(
+            f"`lung_mask` must have the size of the image, {size[0]} rows x {size[1]} columns, got "
+            f"{mask.shape[0]} rows x {mask.shape[1]} columns. Draw it on the image as it is stored."
+        )
+    return torch.from_numpy(mask).to(torch.float32)[None]
