@@ -32,7 +32,7 @@ $(RUN):
 
 # torch stays pinned by constraints.txt: otherwise pip may choose a build of several GB.
 $(STAMP): pyproject.toml constraints.txt | $(RUN)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: $(STAMP)

@@ -121,7 +121,7 @@ def test_the_configs_of_bundle_commands_exist():
 
 
 def test_the_settings_of_bundle_commands_exist():
-    folder = ROOT / re.search(r"^cd (bundles/\S+)$", TEXT, re.MULTILINE)[1]
+    folder = ROOT / re.search(r"^\s*cd (bundles/\S+)$", TEXT, re.MULTILINE)[1]
     unknown = []
     for configs, settings in bundle_runs():
         known = {

@@ -82,8 +82,8 @@ def guard_config(entry_points: Iterable[str] = ()) -> None:
 def unknown_settings(config: Mapping[str, Any], *, entry_points: Iterable[str] = ()) -> list[str]:
     """Return the ids of a config that nothing in it refers to, in their order.
 
-    Looked at are the top level and the parts of the sections that hold a trainer or an evaluator,
-    such as ``train`` and ``validate``.
+    Looked at are the top level, and plain values in the sections that hold a trainer or an
+    evaluator, such as ``train`` and ``validate``.
 
     Args:
         config: content of a MONAI config; macros (``%id``) may be replaced already.
@@ -106,6 +106,7 @@ def unknown_settings(config: Mapping[str, Any], *, entry_points: Iterable[str] =
                 for name, value in parts.items()
                 if not name.startswith("_")
                 and name not in _SECTION_PARTS
+                and _is_plain(value)
                 and not _is_read(f"{section}::{name}", read)
                 and not _is_copied(config, f"{section}::{name}", value)
             ]
@@ -131,6 +132,13 @@ def _behind(section: Mapping[str, Any], last_keys: tuple[str, ...]) -> list[str]
     names = list(section)
     ends = [names.index(key) + 1 for key in last_keys if key in section]
     return names[max(ends) :] if ends else names
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether this is what one types for a setting, not a part that another file may use."""
+    if isinstance(value, str):
+        return not value.startswith(("$", "@", "%"))
+    return not isinstance(value, Mapping)
 
 
 def _is_read(name: str, read: set[str]) -> bool:

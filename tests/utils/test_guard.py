@@ -113,6 +113,13 @@ def test_every_section_with_an_engine_is_looked_at():
     ]
 
 
+@pytest.mark.parametrize("part", ["$print('checked')", {"_target_": "builtins.dict"}])
+def test_a_part_of_a_section_that_another_config_uses_may_be_idle(config, part):
+    content = json.loads(json.dumps(CONFIG))
+    content["train"]["check"] = part  # behind the trainer
+    config(content)
+
+
 def test_a_section_that_only_a_macro_reads_is_known(config):
     content = {**CONFIG, "shared": [{"keys": "image"}], "validate": {"dataset": "%shared"}}
     config(content)
