@@ -7,6 +7,7 @@ group 0010 (the patient) are skipped on the way and are never in memory as value
 
 from __future__ import annotations
 
+import io
 import math
 import mmap
 import os
@@ -58,6 +59,8 @@ ELEMENTS = (
     "PixelData",
 )
 COMPLAINT = "read_radiograph: the DICOM file"
+PIXEL_DATA = b"\xe0\x7f\x10\x00"  # the tag, little-endian
+PLAIN_HEADERS = {ImplicitVRLittleEndian: 8, ExplicitVRLittleEndian: 12}  # bytes before the pixels
 INSTALL = 'pip install "monai-kd[dicom]"'
 
 
@@ -71,9 +74,9 @@ def read_dicom(path: str | os.PathLike[str]) -> StoredPicture:
         RadiographError: if the file is damaged, in color, has several frames, no pixels, or is
             compressed in a way that is not installed.
     """
-    dataset = _parse(Path(path))
-    _check_picture(dataset)
-    words, bits = _decode(dataset)
+    dataset, plain = _parse(Path(path))
+    _check_picture(dataset, has_pixels=plain is not None or bool(dataset.get("PixelData")))
+    words, bits = _decode(dataset) if plain is None else (plain, _bits_stored(dataset))
     allocated = words.dtype.itemsize * 8
     signed = bool(dataset.get("PixelRepresentation", 0))
     tags = safe_tags({keyword: text(dataset, keyword) for keyword in DICOM_TAGS})
@@ -95,22 +98,75 @@ def read_dicom(path: str | os.PathLike[str]) -> StoredPicture:
     )
 
 
-def _parse(path: Path) -> Dataset:
-    """Parse the elements that are needed, from a memory map: a name can not reach a message."""
+def _parse(path: Path) -> tuple[Dataset, Words | None]:
+    """Return the elements that are needed, and the words if they are stored plainly.
+
+    It goes by a memory map, which has no name: pydicom names files in its warnings.
+    """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with (
+            path.open("rb", buffering=0) as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             source: Any = data
-            dataset = dcmread(source, force=True, specific_tags=list(ELEMENTS))
+            elements = list(ELEMENTS)
+            dataset = dcmread(source, force=True, specific_tags=elements, stop_before_pixels=True)
+            begin = _plain_pixels_begin(data, dataset)
+            if begin:
+                file.seek(begin)
+                return dataset, _read_words(file, dataset)
+            data.seek(0)
+            return dcmread(source, force=True, specific_tags=elements), None
     except Exception:  # a parser fed with any bytes raises anything
         raise RadiographError(f"{COMPLAINT} is damaged: its header can not be parsed.") from None
-    return dataset
 
 
-def _check_picture(dataset: Dataset) -> None:
+def _plain_pixels_begin(data: mmap.mmap, dataset: Dataset) -> int:
+    """Return where one gray frame of whole little-endian words begins; 0 when there is none."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    gray = text(dataset, "PhotometricInterpretation") in DICOM_TAGS["PhotometricInterpretation"]
+    alone = (numbers(dataset, "NumberOfFrames") or [1.0])[0] <= 1
+    one_sample = numbers(dataset, "SamplesPerPixel") == [1.0]
+    if syntax not in PLAIN_HEADERS or not (gray and alone and one_sample):
+        return 0
+    begin = data.tell() + PLAIN_HEADERS[syntax]
+    length = int.from_bytes(data[begin - 4 : begin], "little")
+    allocated = int((numbers(dataset, "BitsAllocated") or [0.0])[0])
+    height, width = _shape(dataset)
+    size = height * width * allocated // 8
+    whole = length != 0xFFFFFFFF and size <= min(length, len(data) - begin)
+    fits = allocated in (8, 16) and 1 <= _bits_stored(dataset) <= allocated
+    return (
+        begin
+        if size and whole and fits and data[data.tell() : data.tell() + 4] == PIXEL_DATA
+        else 0
+    )
+
+
+def _read_words(file: io.FileIO, dataset: Dataset) -> Words | None:
+    """Read the words where they shall stay, which spares a copy."""
+    size = int(dataset.BitsAllocated) // 8
+    words = np.empty(_shape(dataset), dtype=f"<u{size}")
+    if file.readinto(words.data) != words.nbytes:
+        raise EOFError
+    return words.astype(f"u{size}", copy=False)
+
+
+def _shape(dataset: Dataset) -> tuple[int, int]:
+    """Return ``(H, W)``; 0 stands for a size that is not told."""
+    height, width = (numbers(dataset, keyword) or [0.0] for keyword in ("Rows", "Columns"))
+    return int(height[0]), int(width[0])
+
+
+def _bits_stored(dataset: Dataset) -> int:
+    return int((numbers(dataset, "BitsStored") or [0.0])[0])
+
+
+def _check_picture(dataset: Dataset, *, has_pixels: bool) -> None:
     """Refuse what is not one gray frame, saying what it is."""
-    if not numbers(dataset, "Rows") or not numbers(dataset, "Columns"):
+    if not all(_shape(dataset)):
         raise RadiographError(f"{COMPLAINT} holds no picture. Leave it out of the datalist.")
-    if not dataset.get("PixelData"):
+    if not has_pixels:
         raise RadiographError(
             f"{COMPLAINT} has no pixel data, or ends before them. Fetch it again, or leave it out."
         )
@@ -132,12 +188,10 @@ def _check_picture(dataset: Dataset) -> None:
 def _decode(dataset: Dataset) -> tuple[Words, int]:
     """Return contiguous ``(H, W)`` words in this machine's byte order, and their bits."""
     syntax = _transfer_syntax(dataset)
-    stored = numbers(dataset, "BitsStored")
-    if syntax == RLELossless and stored:
-        shape = (int(dataset.Rows), int(dataset.Columns))
-        plain = decode_rle(dataset.PixelData, shape, int(dataset.get("BitsAllocated", 0)))
-        if plain is not None and 1 <= stored[0] <= 8 * plain.dtype.itemsize:
-            return plain, int(stored[0])
+    if syntax == RLELossless:
+        plain = decode_rle(dataset.PixelData, _shape(dataset), int(dataset.get("BitsAllocated", 0)))
+        if plain is not None and 1 <= _bits_stored(dataset) <= 8 * plain.dtype.itemsize:
+            return plain, _bits_stored(dataset)
     array, bits = _decode_by_pydicom(dataset, syntax)
     words = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if words.dtype.itemsize <= 2:

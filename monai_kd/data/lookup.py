@@ -31,7 +31,7 @@ Words = NDArray[Any]  # integers or floats of any width
 
 RADIOGRAPH_POLICIES = ("auto", "window", "lut", "percentile", "none")
 PERCENTILES = (0.5, 99.5)
-SAMPLE_PIXELS = 2**18  # percentiles are exact up to 512 x 512, from an even grid of pixels above
+SAMPLE_PIXELS = 2**16  # percentiles are exact up to 256 x 256, from an even grid of pixels above
 BLOCK_PIXELS = 2**17  # one gather's indices stay in the cache of a core
 
 
@@ -123,7 +123,7 @@ def _map_words(
     words = picture.words
     if not picture.bits:
         return chain(words)
-    table = chain(np.arange(2 ** (8 * words.dtype.itemsize), dtype=words.dtype))
+    table = chain(np.arange(int(words.max()) + 1, dtype=words.dtype))
     flat, out = words.reshape(-1), np.empty(words.size, dtype=np.float32)
     for start in range(0, words.size, BLOCK_PIXELS):
         block = slice(start, start + BLOCK_PIXELS)

@@ -53,7 +53,7 @@ def read_radiograph(path: str | os.PathLike[str], *, policy: str = "auto") -> Ra
             the full range up to 8 bits and ``percentile`` above; a table or window that shows
             nothing of the picture is left aside. ``lut``, ``window``: that one, or an error.
             ``percentile``: black at the 0.5th, white at the 99.5th (of an even grid of pixels in
-            pictures over 512 x 512). ``none``: the full range that can be stored.
+            pictures over 256 x 256). ``none``: the full range that can be stored.
 
     Raises:
         RadiographError: if the file is not a readable radiograph; the message says why.
