@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import re
@@ -56,11 +57,11 @@ class CachedDataset(Dataset[dict[str, Any]]):
     :class:`~monai_kd.data.EpochSampler` yields such pairs; ``dataset[index]`` is epoch 0.
 
     Each item holds the arrays that ``prepare`` made (float32 tensors), its numbers and vectors,
-    ``index`` (number of the item in ``items``), and those text and number entries that all items
+    ``index`` (number of the item in ``data``), and those text and number entries that all items
     have, such as ``id`` and ``patient_id``, unchanged; never a file name or the regions as drawn.
 
     Args:
-        items: the data, see :class:`~monai_kd.data.Datalist`.
+        data: the items, see :class:`~monai_kd.data.Datalist`.
         prepare: deterministic transform of one item. Its arrays with two or more axes must have one
             shape: floats in [0, 1] are images, names that end in ``mask`` are masks of 0 and 1.
         augment: random transform of one prepared item, drawing from its ``R`` as MONAI's do; None
@@ -79,7 +80,7 @@ class CachedDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        items: Sequence[Mapping[str, Any]],
+        data: Sequence[Mapping[str, Any]],
         *,
         prepare: Prepare,
         augment: Augment | None = None,
@@ -96,13 +97,13 @@ class CachedDataset(Dataset[dict[str, Any]]):
             )
         self.augment = augment
         self.seed = seed
-        build = _Build(items, prepare, on_error)
+        build = _Build(data, prepare, on_error)
         if cache_dir is None:
             self._store = build.in_memory()
         else:
             self._store = build.in_folder(Path(cache_dir), fingerprint)
         known = {*self._store.layout.small, *(field.key for field in self._store.layout.fields)}
-        self._passed_on = _columns_of([items[number] for number in self._store.numbers], known)
+        self._passed_on = _columns_of([data[number] for number in self._store.numbers], known)
         self._random = np.random.RandomState(0)
         self._random_parts = list(random_parts(augment))
 
@@ -120,21 +121,30 @@ class CachedDataset(Dataset[dict[str, Any]]):
             IndexError: if the position is out of range.
         """
         epoch, position = index if isinstance(index, tuple) else (0, index)
+        item = self._item(position)
+        if self.augment is None:
+            return item
+        self._seed_augment(epoch, item["index"])
+        return self.augment(item)
+
+    def prepared_items(self) -> CachedDataset:
+        """Return the same items without augmentation; they share the rows of this data set."""
+        plain = copy.copy(self)
+        plain.augment = None
+        return plain
+
+    def _item(self, position: int) -> dict[str, Any]:
         position = position + len(self) if position < 0 else position
         if not 0 <= position < len(self):
             raise IndexError(f"CachedDataset: index must be below {len(self)}, got {position}.")
         arrays = self._store.layout.decode(self._store.row(position))
-        number = int(self._store.numbers[position])
         item: dict[str, Any] = {key: torch.from_numpy(array) for key, array in arrays.items()}
         for key, column in self._store.small.items():
             item[key] = torch.tensor(column[position])
         for key, column in self._passed_on.items():
             item[key] = column[position].item()
-        item["index"] = number
-        if self.augment is None:
-            return item
-        self._seed_augment(epoch, number)
-        return self.augment(item)
+        item["index"] = int(self._store.numbers[position])
+        return item
 
     def _seed_augment(self, epoch: int, number: int) -> None:
         """Let all random transforms draw from one stream that starts at (seed, epoch, number).
@@ -245,7 +255,7 @@ class _Build:
     def _error(self) -> MonaiKDError:
         if not self.items:
             return MonaiKDError(
-                "CachedDataset: `items` must hold at least one item, got none. "
+                "CachedDataset: `data` must hold at least one item, got none. "
                 "Is a section of the datalist empty?"
             )
         return MonaiKDError(

@@ -29,8 +29,7 @@ class SquarePadResized(MapTransform):
     Args:
         keys: images, ``(C, H, W)``, float, in [0, 1].
         spatial_size: height and width of the result, in pixels.
-        mask_keys: masks, ``(C, H, W)``, 0 or 1.
-        allow_missing_keys: pass over keys that an item lacks, instead of raising.
+        mask_keys: masks, ``(C, H, W)``, 0 or 1; those that an item lacks are passed over.
 
     Raises:
         ValueError: if ``spatial_size`` is below 1.
@@ -42,16 +41,15 @@ class SquarePadResized(MapTransform):
         *,
         spatial_size: int,
         mask_keys: KeysCollection = (),
-        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__((*ensure_tuple(keys), *ensure_tuple(mask_keys)), allow_missing_keys)
+        super().__init__(keys)
         if spatial_size < 1:
             raise ValueError(
                 f"SquarePadResized: `spatial_size` must be at least 1 pixel, got {spatial_size}. "
                 "Give the side of the square in pixels, e.g. 224."
             )
         self.spatial_size = spatial_size
-        self.mask_keys = set(ensure_tuple(mask_keys))
+        self.mask_keys = ensure_tuple(mask_keys)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with square images and masks, plain tensors.
@@ -61,8 +59,10 @@ class SquarePadResized(MapTransform):
         """
         out = dict(data)
         for key in self.key_iterator(out):
-            resize = _resize_mask if key in self.mask_keys else _resize_image
-            out[key] = resize(_pad_to_square(plain(out[key])), self.spatial_size)
+            out[key] = _resize_image(_pad_to_square(plain(out[key])), self.spatial_size)
+        for key in self.mask_keys:
+            if key in out:
+                out[key] = _resize_mask(_pad_to_square(plain(out[key])), self.spatial_size)
         return out
 
 

@@ -204,7 +204,15 @@ def test_nothing_in_the_cache_names_a_file_a_patient_or_an_image(items, tmp_path
     cached(items, cache_dir=tmp_path / "cache")
     for path in (tmp_path / "cache").rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
-        for secret in (b"Doe", b"MRN", b"hash0", b"patient0", b'"age', b"value_age", str(tmp_path).encode()):
+        for secret in (
+            b"Doe",
+            b"MRN",
+            b"hash0",
+            b"patient0",
+            b'"age',
+            b"value_age",
+            str(tmp_path).encode(),
+        ):
             assert secret not in content
             assert secret.decode() not in path.name
 
@@ -425,6 +433,15 @@ def test_a_draw_depends_on_seed_epoch_and_index_and_on_nothing_else(items):
     assert torch.equal(dataset[1]["image"], dataset[0, 1]["image"])
 
 
+def test_prepared_items_are_not_augmented(items):
+    dataset = cached(items, augment=AddNoise())
+    prepared = dataset.prepared_items()
+    assert len(prepared) == len(items)
+    for one, expected in zip(prepared, cached(items), strict=True):
+        assert_same(one, expected)
+    assert not torch.equal(dataset[0]["image"], prepared[0]["image"])
+
+
 def test_indices_behave_like_those_of_a_list(items):
     dataset = cached(items)
     assert_same(dataset[-1], dataset[6])
@@ -446,7 +463,7 @@ def test_refuses_settings_out_of_range(items, settings, message):
 
 
 def test_refuses_an_empty_list():
-    with pytest.raises(MonaiKDError, match="`items` must hold at least one item, got none"):
+    with pytest.raises(MonaiKDError, match="`data` must hold at least one item, got none"):
         cached([])
 
 

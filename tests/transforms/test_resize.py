@@ -103,13 +103,10 @@ def test_results_are_plain_keep_their_range_and_the_type_of_masks():
     assert torch.equal(item["image"].as_tensor(), image)
 
 
-def test_a_missing_key_is_an_error_unless_allowed():
-    with pytest.raises(KeyError, match="region_mask"):
-        resized(image=torch.ones(1, 4, 4))
-    lenient = SquarePadResized(
-        "image", spatial_size=8, mask_keys=("region_mask", "lung_mask"), allow_missing_keys=True
-    )
-    assert set(lenient({"image": torch.ones(1, 4, 4)})) == {"image"}
+def test_a_missing_mask_is_passed_over_and_a_missing_image_is_an_error():
+    assert set(resized(image=torch.ones(1, 4, 4))) == {"image"}
+    with pytest.raises(KeyError, match="image"):
+        resized(region_mask=torch.ones(1, 4, 4))
 
 
 def test_points_and_boxes_of_any_leading_shape_are_mapped():
