@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One self-contained HTML page from a run."""
 
-from monai_kd.report.data_summary import data_summary, software_versions
 from monai_kd.report.page import build_page
 from monai_kd.report.plots import RegionCase, confusion_png, decision_regions_png, roc_png
 
@@ -9,8 +8,6 @@ __all__ = [
     "RegionCase",
     "build_page",
     "confusion_png",
-    "data_summary",
     "decision_regions_png",
     "roc_png",
-    "software_versions",
 ]

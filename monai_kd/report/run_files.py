@@ -20,8 +20,9 @@ __all__ = ["Predictions", "RunFiles", "read_run"]
 
 _log = logging.getLogger(__name__)
 _WIDEST = 1400  # pixels of a picture on the page
-_LARGE = 500_000  # bytes of a PNG
-_BUDGET = 3_000_000  # bytes of all of them: with base64 and plots the page stays under 5 MB
+_LARGE = 250_000  # bytes of a PNG
+_MOST = 40  # pictures read
+_BUDGET = 1_500_000  # bytes of a run's pictures: two runs in base64 stay under 5 MB
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,6 @@ class RunFiles:
         predictions: ``predictions.csv``, or None.
         curves: the training curves as PNG, or None.
         pictures: files of ``pictures/`` by stem, re-encoded, so that no text in them travels.
-        pictures_left_out: how many pictures were too many for the page.
     """
 
     folder: Path
@@ -63,7 +63,6 @@ class RunFiles:
     predictions: Predictions | None = None
     curves: bytes | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
-    pictures_left_out: int = 0
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -74,7 +73,6 @@ def read_run(folder: Path) -> RunFiles:
     """
     from monai_kd.metrics import curves_png
 
-    pictures, left_out = _pictures(folder / "pictures")
     evaluation = _tried(folder / "evaluation.json", _json_object)
     return RunFiles(
         folder=folder,
@@ -82,8 +80,7 @@ def read_run(folder: Path) -> RunFiles:
         config=_tried(folder / "config.json", _json_object) or {},
         predictions=_tried(folder / "predictions.csv", _predictions),
         curves=_tried(folder / "metrics.csv", curves_png),
-        pictures=pictures,
-        pictures_left_out=left_out,
+        pictures=_pictures(folder / "pictures"),
     )
 
 
@@ -127,20 +124,17 @@ def _number(text: str | None) -> float:
     return float(text) if text else math.nan
 
 
-def _pictures(folder: Path) -> tuple[dict[str, bytes], int]:
-    paths = sorted(
-        folder.glob("*.png"), key=lambda path: (path.stem != "decision_regions", path.name)
-    )
+def _pictures(folder: Path) -> dict[str, bytes]:
+    """As many as the page can carry, the comparison first."""
+    paths = sorted(folder.glob("*.png"), key=lambda path: (path.stem != "decision_regions", path))
     kept: dict[str, bytes] = {}
-    left_out = spent = 0
-    for path in paths:
+    spent = 0
+    for path in paths[:_MOST]:
         content = _tried(path, _encoded_again)
-        if content is None or spent + len(content) > _BUDGET:
-            left_out += 1
-            continue
-        kept[path.stem] = content
-        spent += len(content)
-    return kept, left_out
+        if content is not None and spent + len(content) <= _BUDGET:
+            kept[path.stem] = content
+            spent += len(content)
+    return kept
 
 
 def _encoded_again(path: Path) -> bytes:

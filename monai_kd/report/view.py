@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_kd.explain import HEAT_COLORS
 from monai_kd.metrics import Interval, auroc_difference
 from monai_kd.report.plots import confusion_png, roc_png
 from monai_kd.report.run_files import Predictions, RunFiles
@@ -27,6 +28,7 @@ _METHODS = {
     "self_distillation": "Self-distillation without regions",
 }
 _FEW_IMAGES, _FEW_CASES = 100, 10
+_MOST_FILMS = 8
 
 
 def data_uri(picture: bytes) -> str:
@@ -170,22 +172,38 @@ def _confusion(run: RunFiles, baseline: RunFiles | None) -> str | None:
 
 
 def _regions(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
-    measured = run.evaluation.get("decision_regions") or {}
+    """The shares by model, and films as this run and the baseline see them, side by side."""
+    found = main_section(run.evaluation)
+    ours = found[1].get("decision_regions") if found else None
+    theirs = baseline_summary(run, baseline).get("decision_regions")
     picture = run.pictures.get("decision_regions")
-    if not measured and picture is None:
+    pairs = [] if picture else _pairs(run.pictures, baseline.pictures if baseline else {})
+    if not ours and not picture and not pairs:
         return None
-    models = {name: value for name, value in measured.items() if isinstance(value, dict)}
+    models = {"baseline": theirs, str(run.config.get("method") or "this run"): ours}
     return {
-        "models": models,
-        "area": measured.get("region_area"),
-        "section": measured.get("section"),
+        "models": {name: model for name, model in models.items() if model},
+        "area": (ours or {}).get("region_share"),
         "picture": data_uri(picture) if picture else None,
+        "pairs": pairs,
+        "gradient": ", ".join(_css(color) for color in HEAT_COLORS),
     }
 
 
-def _pictures(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
-    others = [data_uri(run.pictures[name]) for name in run.pictures if name != "decision_regions"]
-    return {"all": others, "left_out": run.pictures_left_out} if others else None
+def _pairs(ours: dict[str, bytes], theirs: dict[str, bytes]) -> list[dict[str, str | None]]:
+    """Pictures of the films that both have drawn; without a baseline, of all films."""
+    shared = [name for name in ours if not theirs or name in theirs][:_MOST_FILMS]
+    return [
+        {
+            "ours": data_uri(ours[name]),
+            "theirs": data_uri(theirs[name]) if name in theirs else None,
+        }
+        for name in shared
+    ]
+
+
+def _css(color: tuple[float, float, float]) -> str:
+    return "rgb({}, {}, {})".format(*(round(255 * part) for part in color))
 
 
 def _teacher(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
@@ -207,10 +225,15 @@ def _curves(run: RunFiles, baseline: RunFiles | None) -> str | None:
 
 
 def _data(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
-    block = run.evaluation.get("data")
-    if not block or not block.get("sections"):
+    rows: dict[str, Any] | None = run.config.get("data")
+    if not rows:
         return None
-    return {**block, "findings": block.get("findings") or [], "rows": block["sections"]}
+    return {
+        "findings": list(next(iter(rows.values())).get("positives", {})),
+        "rows": rows,
+        "with_sites": any(row.get("sites") for row in rows.values()),
+        "sha256": run.config.get("sha256"),
+    }
 
 
 def _settings(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None:
@@ -218,7 +241,7 @@ def _settings(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None
     knobs = {
         name: _knob(value)
         for name, value in run.config.items()
-        if not name.startswith("_") and _is_knob(value)
+        if name not in {"sha256", "synthetic"} and _is_knob(value)
     }
     return knobs or None
 
@@ -236,11 +259,11 @@ def _knob(value: Any) -> str:
         return ", ".join(_knob(entry) for entry in value)
     if isinstance(value, str) and ("/" in value or "\\" in value):
         return "… / " + PurePath(value.replace("\\", "/")).name
-    return "–" if value is None else str(value)  # noqa: RUF001
+    return "–" if value in (None, "") else str(value)  # noqa: RUF001
 
 
 def _versions(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None:
-    versions: dict[str, str] | None = run.evaluation.get("versions")
+    versions: dict[str, str] | None = run.config.get("versions")
     return versions or None
 
 
@@ -249,7 +272,7 @@ def _limits(run: RunFiles, baseline: RunFiles | None) -> list[str]:
     found = main_section(run.evaluation)
     summary = found[1] if found else {}
     limits = []
-    if run.evaluation.get("data", {}).get("synthetic"):
+    if run.config.get("synthetic"):
         limits.append("The films were drawn by a program. Nothing here speaks about patients.")
     if 0 < (summary.get("n") or 0) < _FEW_IMAGES:
         limits.append(f"The test set is small ({summary['n']} images); see the intervals.")
@@ -282,7 +305,6 @@ SECTIONS: dict[str, Callable[[RunFiles, RunFiles | None], Any]] = {
     "roc": _roc,
     "confusion": _confusion,
     "regions": _regions,
-    "pictures": _pictures,
     "teacher": _teacher,
     "curves": _curves,
     "data": _data,

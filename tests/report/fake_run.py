@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from monai_kd.explain import overlay
 from monai_kd.metrics import classification_summary
 from monai_kd.report import RegionCase, decision_regions_png
 
@@ -29,13 +30,17 @@ def make_run(folder, *, skill=1.6, activation="softmax", n=90, name="", seed=0, 
     summary = classification_summary(
         prob, label, findings=FINDINGS, activation=activation, patient_id=patient
     )
-    evaluation = {"sections": {"test": summary}, **extra()}
+    summary["decision_regions"] = {
+        "mass_inside": 0.3 * skill, "region_share": 0.062, "pointing_game": 0.5 * skill, "n": 41
+    }  # fmt: skip
+    teacher = {"accuracy": 0.873, "shuffled_region_accuracy": 0.541, "n": 90}
+    evaluation = {"sections": {"test": summary}, "teacher": teacher}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     config = {
         "bundle_root": f"/home/{name}/bundle", "dataset_dir": f"/home/{name}/phantom",
         "method": "hkd", "backbone": "resnet18", "spatial_size": 128, "max_epochs": 20,
         "learning_rate": 0.0003, "device": "$torch.device('cpu')", "train": {"trainer": {}},
-        "crop": [0.8, 1.0], "pretrained_path": None,
+        "crop": [0.8, 1.0], "pretrained_path": "", "synthetic": True, **about_data(),
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config))
     write_pictures(folder / "pictures", name)
@@ -71,28 +76,19 @@ def write_predictions(folder, prob, label, patient):
             writer.writerow([f"i{i:04x}", patient[i], "A", *known, *p])
 
 
-def extra():
+def about_data():
     def section(images, drawn):
         third = images // 3
         return {
-            "images": images, "patients": images // 2, "with_regions": drawn,
-            "positives": dict.fromkeys(FINDINGS, third), "unknown": dict.fromkeys(FINDINGS, 0),
-            "sites": {"A": images - third, "B": third},
+            "images": images, "patients": images // 2, "regions": drawn,
+            "positives": dict.fromkeys(FINDINGS, third), "sites": {"A": images - third, "B": third},
         }  # fmt: skip
 
     return {
-        "teacher": {"accuracy": 0.873, "shuffled_region_accuracy": 0.541},
-        "decision_regions": {
-            "section": "test", "region_area": 0.062,
-            "baseline": {"mass_inside": 0.213, "pointing_game": 0.44, "images": 41},
-            "student": {"mass_inside": 0.468, "pointing_game": 0.78, "images": 41},
-        },
-        "data": {
-            "findings": FINDINGS, "synthetic": True, "sha256": "3b1f" * 16,
-            "sections": {"labeled": section(120, 61), "test": section(90, 41)},
-        },
-        "versions": {"python": "3.11.9", "monai-kd": "0.1.0", "monai": "1.6.1", "torch": "2.13.0"},
-    }  # fmt: skip
+        "data": {"labeled": section(120, 61), "test": section(90, 41)},
+        "sha256": "3b1f" * 16,
+        "versions": {"monai-kd": "0.1.0", "monai": "1.6.1", "torch": "2.13.0"},
+    }
 
 
 def write_metrics(folder):
@@ -147,9 +143,11 @@ def write_pictures(folder, name):
     folder.mkdir(exist_ok=True)
     text = PngInfo()
     text.add_text("Comment", f"patient {name}")
-    Image.fromarray((film(9) * 255).astype(np.uint8)).save(
-        folder / f"{name or 'x'}.png", pnginfo=text
-    )
+    for seed in range(4):
+        one = case(seed)
+        cam = one.cams["student" if name else "baseline"]
+        picture = overlay(one.image, cam, region_mask=one.region_mask)
+        Image.fromarray(picture).save(folder / f"i00{seed:02x}.png", pnginfo=text)
 
 
 def write_decision_regions(folder):
