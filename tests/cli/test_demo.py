@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo: its commands fit what they call; a failing step is named, with its last words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from monai_kd.cli import demo
+from monai_kd.cli.demo import Step, plan
+from monai_kd.cli.main import main
+
+BUNDLE = Path(__file__).parents[2] / "bundles" / "cxr_hkd_classification"
+
+
+def knobs(step):
+    words = step.command
+    return {
+        word.removeprefix("--"): words[position + 1]
+        for position, word in enumerate(words)
+        if word.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_knob_of_a_bundle_step_is_one_of_its_configuration(quick, tmp_path):
+    steps = [step for step in plan(tmp_path, BUNDLE, quick=quick) if "monai.bundle" in step.command]
+    assert len(steps) == 5
+    for step in steps:
+        given = knobs(step)
+        config = given.pop("config_file")
+        files = json.loads(config.replace("'", '"')) if config.startswith("[") else [config]
+        known = set().union(*(json.loads((BUNDLE / file).read_text()) for file in files))
+        assert set(given) <= known
+        assert step.folder == BUNDLE
+
+
+def test_baseline_and_student_differ_in_the_method_alone(tmp_path):
+    steps = {
+        knobs(s)["method"]: knobs(s) for s in plan(tmp_path, BUNDLE, quick=False) if "max" in str(s)
+    }
+    baseline, student = steps["baseline"], steps["hkd"]
+    changed = {name for name in baseline if baseline[name] != student[name]}
+    assert changed == {"method", "output_dir"}
+
+
+def test_the_datalist_step_has_options_that_the_command_knows(tmp_path):
+    import argparse
+
+    from monai_kd.cli.datalist import add_parser
+
+    words = next(
+        step.command for step in plan(tmp_path, BUNDLE, quick=True) if "datalist" in step.command
+    )
+    parser = add_parser(argparse.ArgumentParser().add_subparsers())
+    args = parser.parse_args(words[words.index("datalist") + 1 :])
+    assert args.folder == str(tmp_path / "phantom")
+
+
+def steps(monkeypatch, *codes):
+    made = [
+        Step(
+            f"step {number}",
+            (sys.executable, "-c", f"print('said {number}'); raise SystemExit({code})"),
+        )
+        for number, code in enumerate(codes, 1)
+    ]
+    monkeypatch.setattr(demo, "plan", lambda *_, **__: made)
+
+
+def test_each_command_is_shown_and_the_last_line_is_the_page(monkeypatch, tmp_path, capsys):
+    steps(monkeypatch, 0, 0)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("$ python -c") for line in lines) == 2
+    assert lines[-1] == str(tmp_path / "out" / "hkd" / "report.html")
+    assert "said 2" in (tmp_path / "out" / "demo.log").read_text()
+
+
+def test_a_failing_step_is_named_with_its_last_words_and_stops_the_demo(
+    monkeypatch, tmp_path, capsys
+):
+    steps(monkeypatch, 0, 7, 0)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 7
+    out = capsys.readouterr().out
+    assert "said 2\ndemo: step failed: step 2 (exit code 7)" in out
+    assert "step 3" not in out
+    assert "said 1" not in out.splitlines()
+
+
+def test_without_the_bundles_the_demo_says_where_to_get_them(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(demo, "_repository", lambda: tmp_path)
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    assert "Clone the repository" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
