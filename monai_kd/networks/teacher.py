@@ -19,6 +19,7 @@ from monai_kd.utils import check_choice
 __all__ = ["EMATeacher", "FrozenTeacher"]
 
 Answer: TypeAlias = Tensor | dict[str, Tensor]
+_Pairs: TypeAlias = dict[int, tuple[Tensor, Tensor]]
 
 
 class FrozenTeacher(nn.Module):
@@ -97,30 +98,50 @@ class EMATeacher(FrozenTeacher):
                 f"EMATeacher: `momentum` must be in [0, 1], got {momentum}. It is the share of the "
                 "teacher that stays (0.999), not the share of the student that comes in (0.001)."
             )
-        ours, theirs = _unwrapped(self.network), _unwrapped(student)
-        averaged, news = _pairs(dict(ours.named_parameters()), dict(theirs.named_parameters()))
+        parameters: _Pairs = {}
+        buffers: _Pairs = {}
+        _collect(_unwrapped(self.network), _unwrapped(student), parameters, buffers)
+        averaged = list(parameters.values())
+        copied: list[tuple[Tensor, Tensor]] = []
         if self.buffers_mode != "keep":
-            old_buffers, new_buffers = _pairs(
-                dict(ours.named_buffers()), dict(theirs.named_buffers())
-            )
-            for old, new in zip(old_buffers, new_buffers, strict=True):
-                if self.buffers_mode == "average" and old.is_floating_point():
-                    averaged.append(old)
-                    news.append(new)
-                else:
-                    old.copy_(new)
-        torch._foreach_lerp_(averaged, news, 1 - momentum)
+            for pair in buffers.values():
+                average = self.buffers_mode == "average" and pair[0].is_floating_point()
+                (averaged if average else copied).append(pair)
+        if averaged:
+            olds, news = [old for old, _ in averaged], [new for _, new in averaged]
+            torch._foreach_lerp_(olds, news, 1 - momentum)
+        if copied:
+            torch._foreach_copy_([old for old, _ in copied], [new for _, new in copied])
 
 
-def _pairs(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the tensors of both networks in one order."""
-    if ours.keys() != theirs.keys():
-        other = sorted(ours.keys() ^ theirs.keys())
-        raise ValueError(
-            f"EMATeacher: `student` must be the network that was copied, got one that differs in "
-            f"{len(other)} tensors, first `{other[0]}`. Make the teacher from this student."
-        )
-    return list(ours.values()), [theirs[name] for name in ours]
+def _collect(ours: nn.Module, theirs: nn.Module, parameters: _Pairs, buffers: _Pairs) -> None:
+    """Pair the tensors of two networks of one build; a tied one is paired once.
+
+    Walks the layers itself: ``named_parameters`` of both would take a tenth of the update's time.
+    """
+    for mine, other, found in (
+        (ours._parameters, theirs._parameters, parameters),
+        (ours._buffers, theirs._buffers, buffers),
+    ):
+        if mine.keys() != other.keys():
+            raise _other_network(mine.keys() ^ other.keys())
+        for name, old in mine.items():
+            new = other[name]
+            if old is not None and new is not None:
+                found[id(old)] = (old, new)
+    if ours._modules.keys() != theirs._modules.keys():
+        raise _other_network(ours._modules.keys() ^ theirs._modules.keys())
+    for name, child in ours._modules.items():
+        twin = theirs._modules[name]
+        if child is not None and twin is not None:
+            _collect(child, twin, parameters, buffers)
+
+
+def _other_network(names: set[str]) -> ValueError:
+    return ValueError(
+        "EMATeacher: `student` must be the network that was copied, got one that differs in "
+        f"`{min(names)}`. Make the teacher from this student."
+    )
 
 
 def _without_launchers(network: nn.Module) -> nn.Module:

@@ -141,6 +141,17 @@ def test_copies_and_follows_weight_normalized_layers(old_style):
     assert all(p.grad is None for p in teacher.parameters())
 
 
+def test_moves_a_tied_tensor_once():
+    student = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    student[1].weight = student[0].weight
+    student[0].weight.data.fill_(0)
+    teacher = EMATeacher(student)
+    student[0].weight.data.fill_(1)
+    teacher.update(student, 0.5)
+    assert teacher.network[0].weight is teacher.network[1].weight
+    assert teacher.network[1].weight.item() == 0.5
+
+
 def test_goes_on_from_its_state_dict():
     student = network()
     teacher, resumed = EMATeacher(student), EMATeacher(network(seed=1))
@@ -163,7 +174,9 @@ def test_refuses_a_momentum_out_of_range(momentum):
 
 
 def test_refuses_another_network_and_another_mode():
-    with pytest.raises(ValueError, match="differs in 1 tensors, first `bias`"):
-        EMATeacher(nn.Linear(1, 1)).update(nn.Linear(1, 1, bias=False), 0.5)
+    with pytest.raises(ValueError, match="differs in `bias`"):
+        EMATeacher(nn.Linear(1, 1)).update(nn.Identity(), 0.5)
+    with pytest.raises(ValueError, match="differs in `1`"):
+        EMATeacher(nn.Sequential(nn.ReLU())).update(nn.Sequential(nn.ReLU(), nn.ReLU()), 0.5)
     with pytest.raises(ValueError, match="`buffers` must be one of average, copy, keep"):
         EMATeacher(nn.Linear(1, 1), buffers="share")
