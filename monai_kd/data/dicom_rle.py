@@ -10,12 +10,12 @@ import struct
 
 import numpy as np
 from PIL import Image
-from pydicom.encaps import get_frame
 
 from monai_kd.data.lookup import Words
 
 __all__ = ["decode_rle"]
 
+ITEM = b"\xfe\xff\x00\xe0"  # tag before the table of offsets and before each fragment
 HEADER = struct.Struct("<16L")  # number of segments, then where each begins
 
 
@@ -31,7 +31,7 @@ def decode_rle(pixel_data: bytes, shape: tuple[int, int], bits_allocated: int) -
         return None
     size, planes = shape[0] * shape[1], bits_allocated // 8
     try:
-        frame = get_frame(pixel_data, 0, number_of_frames=1)
+        frame = _only_fragment(memoryview(pixel_data))
         count, *starts = HEADER.unpack_from(frame)
         if count != planes:
             return None
@@ -43,3 +43,12 @@ def decode_rle(pixel_data: bytes, shape: tuple[int, int], bits_allocated: int) -
     except Exception:  # damaged: the general decoder says so
         return None
     return words.view(f"<u{planes}").astype(f"u{planes}", copy=False).reshape(shape)
+
+
+def _only_fragment(pixel_data: memoryview) -> memoryview:
+    """Return what follows the table of offsets: a frame of RLE is one fragment, always."""
+    begin = 8 + int.from_bytes(pixel_data[4:8], "little")
+    if pixel_data[:4] != ITEM or pixel_data[begin : begin + 4] != ITEM:
+        raise ValueError
+    length = int.from_bytes(pixel_data[begin + 4 : begin + 8], "little")
+    return pixel_data[begin + 8 : begin + 8 + length]
