@@ -87,7 +87,8 @@ class DecisionRegions:
             {"mass_inside": float(m), "region_share": float(c), "pointing_game": float(h)}
             for m, c, h in zip(inside, covered, hit, strict=True)
         ]
-        self._draw(image, cam, region, [batch["id"][position] for position in film.tolist()])
+        names = batch.get("id") or [f"film_{number}" for number in batch["index"].tolist()]
+        self._draw(image, cam, region, [names[position] for position in film.tolist()])
 
     def _forget(self, engine: Engine) -> None:
         self._rows, self._drawn = [], 0

@@ -5,7 +5,7 @@ What needs torch (``distributed``, ``rng``, ``precision``) is imported from its 
 the command line starts without it.
 """
 
-from monai_kd.utils.checks import MonaiKDError, check_choice, check_same_shape, did_you_mean
+from monai_kd.utils.checks import MonaiKDError, check_choice, check_same_shape, did_you_mean, pick
 from monai_kd.utils.files import (
     sha256_of_file,
     write_atomically,
@@ -21,6 +21,7 @@ from monai_kd.utils.root_cause import (
     wants_traceback,
 )
 from monai_kd.utils.schedules import Schedule, constant, cosine, linear
+from monai_kd.utils.settings import read_json, read_settings, write_settings
 
 __all__ = [
     "MonaiKDError",
@@ -28,15 +29,22 @@ __all__ = [
     "check_choice",
     "check_same_shape",
     "choose_precision",
+    "constant",
+    "cosine",
     "describe_error",
     "did_you_mean",
     "guard_config",
     "install_error_hook",
+    "linear",
+    "pick",
+    "read_json",
+    "read_settings",
     "root_cause",
     "sha256_of_file",
     "unknown_settings",
     "wants_traceback",
     "write_atomically",
+    "write_settings",
     "write_sha256sums",
     "write_text_atomically",
 ]

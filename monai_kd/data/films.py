@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""New films for a trained model: a datalist or any folder, and one bad file stops nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from monai_kd.data.archive import scan_archive
+from monai_kd.data.datalist import Datalist, open_datalist
+from monai_kd.utils import MonaiKDError
+
+__all__ = ["FilmDataset", "describe_datalist", "find_films"]
+
+_log = logging.getLogger(__name__)
+_KEPT = ("id", "patient_id", "sex", "age", "view", "site")
+
+
+def find_films(
+    dataset_dir: str | os.PathLike[str], *, section: str = "test", salt: str = ""
+) -> list[dict[str, Any]]:
+    """Return the films that a model is asked about.
+
+    A folder with a ``datalist.json`` gives the items of one section. Any other folder gives every
+    radiograph below it, in the order of their names; such a film's id is a salted hash of its name.
+
+    Args:
+        dataset_dir: folder.
+        section: section of the datalist, if there is one.
+        salt: of the ids; empty takes a new one each time, so nobody can go back from an id to a
+            name. With a salt of your own you can: hash the name again.
+
+    Raises:
+        MonaiKDError: if the folder holds no radiograph.
+    """
+    folder = Path(dataset_dir)
+    if (folder / "datalist.json").exists() or folder.name == "phantom":
+        return open_datalist(folder).section(section)
+    names = scan_archive(folder)
+    if not names:
+        raise MonaiKDError(
+            "find_films: `dataset_dir` must hold radiographs (DICOM, PNG, JPEG, NIfTI), got none. "
+            "Check the path."
+        )
+    key = salt or secrets.token_hex(16)
+    return [
+        {"image": str(folder / name), "id": hashlib.sha256(f"{key}{name}".encode()).hexdigest()[:16]}
+        for name in names
+    ]
+
+
+class FilmDataset(Dataset[dict[str, Any]]):
+    """Films for inference; one that cannot be read becomes a black image with its ``problem``.
+
+    Args:
+        data: items with ``image``, a path.
+        transform: makes ``image`` ``(1, spatial_size, spatial_size)`` of the path.
+        spatial_size: side of the black image.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        *,
+        transform: Callable[[dict[str, Any]], Mapping[str, Any]],
+        spatial_size: int,
+    ) -> None:
+        self.data = list(data)
+        self.transform = transform
+        self.spatial_size = spatial_size
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = self.data[index]
+        kept = {key: item[key] for key in _KEPT if key in item}
+        kept.setdefault("id", f"film {index}")
+        try:
+            image = self.transform({"image": item["image"]})["image"]
+            problem = ""
+        except MonaiKDError as error:
+            image = torch.zeros(1, self.spatial_size, self.spatial_size)
+            problem = str(error)
+            _log.warning("Film %d has no prediction. %s", index, problem)
+        return {**kept, "image": torch.as_tensor(image), "index": index, "problem": problem}
+
+
+def describe_datalist(datalist: Datalist) -> dict[str, Any]:
+    """Return what a report may say of the data: counts, never names.
+
+    Args:
+        datalist: whatever is trained on.
+
+    Returns:
+        By section: ``images``, ``patients``, ``positives`` by finding, and how many images have
+        ``regions`` drawn.
+    """
+    return {
+        name: {
+            "images": len(items),
+            "patients": len({item.get("patient_id", number) for number, item in enumerate(items)}),
+            "positives": {
+                finding: sum(item["label"][column] == 1 for item in items)
+                for column, finding in enumerate(datalist.findings)
+            },
+            "regions": sum(bool(item.get("regions")) for item in items),
+        }
+        for name, items in datalist.sections.items()
+    }
