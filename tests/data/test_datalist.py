@@ -32,7 +32,7 @@ def write(folder, *, exclusive=False, touch=True, header=None, **sections):
 
 
 def refusal(path, **settings):
-    with pytest.raises(DatalistError) as raised:
+    with pytest.raises(DatalistError, match=r"^load_datalist: the .* must ") as raised:
         load_datalist(path, **settings)
     assert "SECRET" not in str(raised.value)
     return str(raised.value)
