@@ -143,6 +143,7 @@ def _columns(args: argparse.Namespace) -> Any:
         patient=args.patient_column,
         split=args.split_column,
         keep=tuple(args.keep_columns),
+        exclusive=args.exclusive,
     )
 
 
@@ -173,6 +174,9 @@ def _add_column_options(group: Any) -> None:
         default=[],
         metavar="NAME",
         help="one column of classes, or columns of 1, 0, blank; NAME=FINDING renames",
+    )
+    group.add_argument(
+        "--exclusive", action="store_true", help="exactly one of the columns of 1 and 0 holds"
     )
     group.add_argument("--patient-column", default="auto", metavar="NAME", help="patients")
     group.add_argument("--split-column", default="", metavar="NAME", help="keep this split")

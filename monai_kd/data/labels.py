@@ -39,6 +39,8 @@ class LabelColumns:
         split: column that already says train, validation or test (or ``labeled``,
             ``unlabeled_1``); empty: patients are dealt anew.
         keep: columns of free metadata that are copied to the items when they are there.
+        exclusive: whether exactly one of several columns of 1 and 0 holds per image; one column of
+            class names always is.
     """
 
     image: str = "auto"
@@ -46,6 +48,7 @@ class LabelColumns:
     patient: str = "auto"
     split: str = ""
     keep: tuple[str, ...] = ("sex", "age", "view", "site")
+    exclusive: bool = False
 
 
 class LabelRow(NamedTuple):
@@ -103,7 +106,7 @@ def read_labels(
         )
     patient = _column(table, "patient", columns.patient, _PATIENT_COLUMNS)
     split = _column(table, "split", columns.split, ()) if columns.split else None
-    findings, exclusive, labels = _labels(table, columns.labels)
+    findings, exclusive, labels = _labels(table, columns)
     rows = [
         LabelRow(
             image=row[image],
@@ -129,8 +132,8 @@ def _column(table: Table, what: str, name: str, guesses: Sequence[str]) -> str |
     return name
 
 
-def _labels(table: Table, wanted: Sequence[str]) -> tuple[list[str], bool, list[Label]]:
-    pairs = [one.partition("=") for one in wanted] or [(_guess_class(table), "", "")]
+def _labels(table: Table, asked: LabelColumns) -> tuple[list[str], bool, list[Label]]:
+    pairs = [one.partition("=") for one in asked.labels] or [(_guess_class(table), "", "")]
     columns = [column.strip() for column, _, _ in pairs]
     for column in columns:
         _column(table, "label", column, ())
@@ -141,15 +144,33 @@ def _labels(table: Table, wanted: Sequence[str]) -> tuple[list[str], bool, list[
         [_yes_no(row[column], number, column) for number, row in enumerate(table.rows, start=1)]
         for column in columns
     ]
-    return names, False, [list(label) for label in zip(*per_finding, strict=True)]
+    labels: list[Label] = [list(label) for label in zip(*per_finding, strict=True)]
+    if asked.exclusive:
+        _check_one_hot(labels)
+    return names, asked.exclusive, labels
+
+
+def _check_one_hot(labels: Sequence[Label]) -> None:
+    wrong = sum(
+        any(value is not None for value in label)
+        and (label.count(1) != 1 or label.count(0) != len(label) - 1)
+        for label in labels
+    )
+    if wrong:
+        raise MonaiKDError(
+            "read_labels: exclusive columns must have exactly one 1 and otherwise 0 per row, or be "
+            f"all blank, got {wrong} other rows. Mend them, or leave out --exclusive."
+        )
 
 
 def _guess_class(table: Table) -> str:
     column = first_known(_CLASS_COLUMNS, table.columns)
     if column is None:
+        likely = [one for one in table.columns if _is_yes_no([row[one] for row in table.rows])]
+        hint = f" (of 0 and 1 are: {', '.join(likely[:20])})" if likely else ""
         raise MonaiKDError(
             "read_labels: the CSV must have a column of labels (label_name, label, ...), got "
-            f"{', '.join(table.columns[:20])}. Name one or more with --label-columns."
+            f"{', '.join(table.columns[:20])}. Name one or more with --label-columns{hint}."
         )
     return column
 

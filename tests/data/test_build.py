@@ -259,6 +259,23 @@ def test_columns_of_findings_keep_blanks_as_unknown(tmp_path):
     assert sum(item["label"][0] is None for item in every_item(datalist)) == 4
 
 
+def test_columns_of_0_and_1_may_be_exclusive(tmp_path):
+    table = [row | {"none": str(1 - int(row["label"]))} for row in rows()]
+    labels = archive(tmp_path, table)
+    columns = LabelColumns(labels=("none", "label"), exclusive=True)
+    assert build(tmp_path, labels, columns=columns).exclusive
+    table[0]["none"] = table[3]["label"] = "0"
+    labels = write_csv(tmp_path / "labels.csv", table)
+    with pytest.raises(MonaiKDError, match=r"exactly one 1 and otherwise 0 .* got 2 other rows"):
+        build(tmp_path, labels, columns=columns)
+
+
+def test_columns_that_may_be_labels_are_named(tmp_path):
+    table = [{"image": row["image"], "edema": row["label"], "age": "50"} for row in rows()]
+    with pytest.raises(MonaiKDError, match=r"--label-columns \(of 0 and 1 are: edema\)"):
+        build(tmp_path, archive(tmp_path, table))
+
+
 def test_images_whose_label_is_blank_go_to_the_unlabeled(tmp_path):
     table = [row | {"label": "" if row["patient_id"] > "MRN7" else row["label"]} for row in rows()]
     datalist = build(tmp_path, archive(tmp_path, table))
