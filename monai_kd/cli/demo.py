@@ -104,7 +104,7 @@ def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
         quick: whether to draw and train as little as possible.
     """
     archive, baseline, student = output / "phantom", output / "baseline", output / "hkd"
-    images, size = (60, 64) if quick else (300, 256)
+    images, size = (60, 128) if quick else (300, 256)
     draw = (
         "import sys; from monai_kd.data.phantom import draw_phantom_archive as draw; "
         f"draw(sys.argv[1], images={images}, size={size})"
@@ -128,7 +128,8 @@ def _datalist(archive: Path) -> tuple[str, ...]:
     labels, regions = str(archive / "labels.csv"), str(archive / "regions.json")
     shares = ("--labeled", "1.0", "--rounds", "0", "--validation", "0.15", "--test", "0.35")
     command = (*_PROGRAM, "monai_kd", "datalist", str(archive))
-    return (*command, "--labels", labels, "--regions", regions, *shares)
+    findings = ("--label-columns", "healthy", "bacterial", "viral")
+    return (*command, "--labels", labels, "--regions", regions, *findings, *shares)
 
 
 def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tuple[str, ...], Path]:
