@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import io
 
+import monai.networks.nets
 import pytest
 import torch
 
@@ -104,12 +105,20 @@ def test_adds_no_name_to_those_of_monai(name):
     assert not any("network." in key or "backbone." in key for key in names)
 
 
-def test_the_resnet_equals_the_forward_of_monai(small):
-    from monai.networks.nets import ResNet
-
-    small.eval()
-    image = torch.rand(1, 1, 64, 64)
-    assert torch.equal(small(image), ResNet.forward(small, image))
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("densenet121", "DenseNet"), ("efficientnet-b0", "EfficientNet"), ("resnet10-w16", "ResNet")],
+)
+def test_answers_as_the_network_of_monai_does(name, theirs):
+    torch.manual_seed(0)
+    network = build_backbone(name, num_findings=3).train()
+    for module in network.modules():  # so that each forward pass counts on its own batch
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.track_running_stats = False
+            module.running_mean = module.running_var = None
+    image = torch.rand(2, 1, 64, 64)
+    expected = getattr(monai.networks.nets, theirs).forward(network, image)
+    torch.testing.assert_close(network(image), expected)
 
 
 def test_skips_no_block_unless_asked():

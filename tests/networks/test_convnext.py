@@ -30,6 +30,13 @@ def test_answers_as_timm_does_with_the_same_weights():
     assert features.std().item() == pytest.approx(15.68637, rel=1e-4)
 
 
+def test_pools_before_the_norm_of_the_head():
+    head = build_backbone("convnext_tiny", num_findings=3).head
+    features = torch.randn(2, 768, 2, 2)
+    normed = torch.nn.functional.layer_norm(features.mean(dim=(2, 3)), (768,), eps=1e-6)
+    torch.testing.assert_close(head(features), head.fc(normed))
+
+
 def tiny(**settings):
     return ConvNeXt((1, 2), (4, 8), in_channels=1, num_findings=2, **settings)
 

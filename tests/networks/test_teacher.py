@@ -43,11 +43,13 @@ def test_answers_what_the_network_answers(make):
 
 
 def test_its_answer_may_take_part_in_a_backward_pass():
-    answer = FrozenTeacher(network())(torch.rand(1, 1, 64, 64))
-    student = torch.zeros(1, 2, requires_grad=True)
-    nn.functional.mse_loss(student, answer).backward()  # keeps the target for its gradient
-    assert student.grad is not None
-    assert not answer.is_inference()
+    image = torch.rand(1, 1, 64, 64)
+    plain = FrozenTeacher(network())(image)
+    for answer in (plain, *FrozenTeacher(WithFeatures(network()))(image).values()):
+        student = torch.zeros_like(answer, requires_grad=True)
+        nn.functional.mse_loss(student, answer).backward()  # keeps the target for its gradient
+        assert student.grad is not None
+        assert not answer.is_inference()
 
 
 def test_the_copy_is_its_own():
