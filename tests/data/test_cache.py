@@ -237,6 +237,7 @@ def test_a_cache_with_a_broken_or_missing_file_is_built_again(items, tmp_path, n
 
 def _build(items, folder, pause):
     cached(items, prepare=Prepare(pause=pause), cache_dir=folder)
+    (folder.parent / f"calls{os.getpid()}").write_text(str(Prepare.calls))
 
 
 def test_a_killed_build_leaves_nothing_that_looks_whole(items, tmp_path):
@@ -267,6 +268,8 @@ def test_two_processes_building_at_once_do_no_harm(items, tmp_path):
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
+    calls = sorted(int(path.read_text()) for path in tmp_path.glob("calls*"))
+    assert calls[0] == 0 < calls[1]  # the second one waited, and found it done
     assert len(whole_folders(tmp_path)) == 1
     dataset = cached(items, prepare=Prepare(pause=0.02), cache_dir=tmp_path / "cache")
     assert_same(dataset[1], cached(items)[1])
