@@ -15,6 +15,7 @@ from monai_kd.data.datalist import (
 from monai_kd.data.films import FilmDataset, describe_datalist, find_films
 from monai_kd.data.labels import LabelColumns
 from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
+from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
 from monai_kd.data.radiograph import (
     RADIOGRAPH_POLICIES,
     Radiograph,
@@ -29,6 +30,7 @@ from monai_kd.data.sampler import EpochSampler
 from monai_kd.data.splits import SplitSettings, check_sections, split_patients
 
 __all__ = [
+    "FAKE_FAMILY_NAMES",
     "LEAK_CHECKS",
     "RADIOGRAPH_POLICIES",
     "REGION_FORMATS",
@@ -51,6 +53,7 @@ __all__ = [
     "check_sections",
     "collate_items",
     "describe_datalist",
+    "draw_phantom_archive",
     "find_films",
     "load_datalist",
     "open_datalist",

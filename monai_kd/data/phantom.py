@@ -33,9 +33,8 @@ import numpy as np
 from PIL import Image
 
 from monai_kd.data.datalist import save_datalist
-from monai_kd.data.phantom_dicom import film_to_dicom
 from monai_kd.data.phantom_film import Film, render_film
-from monai_kd.data.phantom_plan import TASKS, plan_films
+from monai_kd.data.phantom_plan import FAKE_FAMILY_NAMES, TASKS, plan_films
 from monai_kd.data.phantom_tables import (
     phantom_datalist,
     phantom_labels_csv,
@@ -44,7 +43,7 @@ from monai_kd.data.phantom_tables import (
 from monai_kd.data.radiograph import stored_pixels_sha256
 from monai_kd.utils import MonaiKDError, check_choice, write_text_atomically
 
-__all__ = ["draw_phantom_archive"]
+__all__ = ["FAKE_FAMILY_NAMES", "draw_phantom_archive"]
 
 _VERSION = 1  # raise when the same settings would draw other films
 _MARK = "phantom.json"
@@ -132,6 +131,8 @@ def _is_drawn(root: Path, settings: dict[str, Any]) -> bool:
 
 def _draw_film(film: Film, root: Path, size: int) -> tuple[list[dict[str, Any]], str]:
     """Write one film and its lung mask; return its regions and the hash of its pixels."""
+    from monai_kd.data.phantom_dicom import film_to_dicom  # pydicom takes a third of a second
+
     rendering = render_film(film, size)
     dicom = root / "dicom" / f"{film.name}.dcm"
     _write(dicom, film_to_dicom(film, rendering))

@@ -140,4 +140,6 @@ def _belly(x: Array, y: Array, floor: Array, pose: Pose, shape: Array) -> Array:
     gas_x, gas_y = 58 + 8 * shape[49], 128 + pose.inspiration + 4 * shape[51]
     r = ((x - gas_x) / (24 + 5 * shape[52])) ** 2 + ((y - gas_y) / (13 + 3 * shape[53])) ** 2
     liver = soft_step(20 - x, 40)
-    return below * (0.22 + 0.12 * liver - (0.34 + 0.1 * shape[54]) * np.exp(-(r**2)))
+    gas: Array = (0.34 + 0.1 * shape[54]) * np.exp(-(r**2))
+    added: Array = below * (0.22 + 0.12 * liver - gas)
+    return added

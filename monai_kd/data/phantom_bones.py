@@ -56,11 +56,11 @@ def draw_break(rng: np.random.Generator, kind: str) -> Break:
     bend = sign * rng.uniform(2.0, 6.0)
     if kind == "clavicle_fracture":
         return Break(
-            24 + side, rng.uniform(0.38, 0.7), sign * rng.uniform(6, 11), rng.uniform(2, 5), bend
+            24 + side, rng.uniform(0.38, 0.7), sign * rng.uniform(8, 13), rng.uniform(4, 8), bend
         )
-    at = rng.uniform(0.22, 0.5) if rng.random() < 0.75 else rng.uniform(0.62, 0.85)
+    at = rng.uniform(0.2, 0.45) if rng.random() < 0.8 else rng.uniform(0.75, 0.88)
     return Break(
-        12 * side + int(rng.integers(3, 9)), at, sign * rng.uniform(6, 10), rng.uniform(2, 5), bend
+        12 * side + int(rng.integers(3, 9)), at, sign * rng.uniform(8, 12), rng.uniform(4, 8), bend
     )
 
 
@@ -97,13 +97,14 @@ def break_box(pose: Pose, shape: Array, broken: Break) -> tuple[float, float, fl
     """
     line, height, _ = _center_line(broken.bone, pose, shape)
     distance = _distance(line, broken.at)
-    near = line[:, np.abs(distance) < 15]
+    near = line[:, np.abs(distance) < 18]
     column, row = pose.to_pixels(*near)
     margin = (height / 2 + max(abs(broken.step), abs(broken.bend)) * 0.5) / pose.spacing
+    aside = 1 + height / 4 / pose.spacing
     return (
-        float(column.min() - 1.5),
+        float(column.min() - aside),
         float(row.min() - margin),
-        float(column.max() + 1.5),
+        float(column.max() + aside),
         float(row.max() + margin),
     )
 
@@ -117,7 +118,7 @@ def _center_line(bone: int, pose: Pose, shape: Array) -> tuple[Array, float, flo
     s = np.linspace(0, 1, n)
     z = np.full(n, 140.0)
     if bone < 26:  # clavicles
-        y = -104 + 2 * shape[40] - s * (26 + 6 * shape[41] + pose.lift)
+        y = -104 + 2 * shape[40] - s * (20 + 4 * shape[41] + 0.8 * pose.lift)
         y = y - (6 + shape[42]) * np.sin(2 * np.pi * s * 0.95)
         return np.stack([side * (20 + 138 * s), y, z]), 11 + shape[43], 0.115
     lift = pose.lift * s * 0.3
@@ -159,7 +160,7 @@ def _tube(line: Array, height: float, mass: float, broken: Break | None) -> tupl
     weight = length * mass
     if broken is not None:
         distance = _distance(line, broken.at)
-        fade = np.exp(-((distance / 9) ** 2))
+        fade = np.exp(-((distance / 10) ** 2))
         line = line + up * (np.where(distance > 0, broken.step, 0.0) + broken.bend) * fade
         weight = weight * (np.abs(distance) > broken.gap / 2)
     n = line.shape[1]

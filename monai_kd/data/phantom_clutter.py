@@ -33,7 +33,7 @@ def draw_clutter(
         sex: ``"F"`` adds breast shadows.
     """
     x, y = chest.x, chest.y
-    total = _nodules(rng, x, y)
+    total: Array = _nodules(rng, x, y)
     if sex == "F":
         size, low = rng.uniform(42, 62), rng.uniform(45, 75)
         total = total + rng.uniform(0.15, 0.4) * _breasts(x, y, size, low)
@@ -100,7 +100,8 @@ def _nodules(rng: np.random.Generator, x: Array, y: Array) -> Array:
 
 def _breasts(x: Array, y: Array, size: float, low: float) -> Array:
     r = np.hypot((np.abs(x) - 74) / size, (y - low) / (0.95 * size))
-    return np.clip(1 - r**2, 0, 1) ** 0.5 * soft_step(y - low + 0.9 * size, 0.7 * size)
+    shadow: Array = np.clip(1 - r**2, 0, 1) ** 0.5 * soft_step(y - low + 0.9 * size, 0.7 * size)
+    return shadow
 
 
 def _pacemaker(rng: np.random.Generator, pose: Pose, x: Array, y: Array) -> Array:

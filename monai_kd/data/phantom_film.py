@@ -12,7 +12,6 @@ from monai_kd.data.phantom_anatomy import Chest, build_chest
 from monai_kd.data.phantom_bones import Break, break_box, draw_break, project_bones
 from monai_kd.data.phantom_clutter import add_border_and_marker, draw_clutter
 from monai_kd.data.phantom_findings import (
-    OPACITY_MASS,
     Patch,
     draw_patches,
     patch_polygon,
@@ -38,6 +37,7 @@ class Patient:
         age: years.
         site: see :data:`monai_kd.data.phantom_scanner.SITES`.
         present: names of the findings that the patient has.
+        mass: attenuation times square millimetres that opacities add, or else about as much haze.
     """
 
     number: int
@@ -48,6 +48,7 @@ class Patient:
     age: int
     site: str
     present: tuple[str, ...]
+    mass: float
 
 
 @dataclass(frozen=True)
@@ -114,21 +115,21 @@ def render_film(film: Film, size: int, *, with_findings: bool = True) -> Renderi
 
     base = chest.attenuation + _vessel_tree(pose, chest, vessels)
     base = base + draw_clutter(body_rng, film_rng, pose, chest, patient.sex)
-    base = base + _veil(body_rng, pose, chest, diseased=bool(patches))
+    base = base + _veil(body_rng, pose, chest, patient.mass, diseased=bool(patches))
     bone = float(np.exp(0.1 * shape[55] - 0.004 * max(patient.age - 50, 0)))
     whole = base + bone * chest.body * project_bones(pose, shape)
     seen = whole
     if with_findings and breaks:
         seen = base + bone * chest.body * project_bones(pose, shape, breaks)
     if patches:
-        amount = OPACITY_MASS * body_rng.uniform(0.75, 1.25) * (0.45 if patches[0].kind == "tuberculosis" else 1)
+        amount = patient.mass * body_rng.uniform(0.75, 1.25)
         if with_findings:
             seen = seen + render_patches(pose, chest, patches, amount)
     scanner = SITES[patient.site]
     picture = develop(film_rng, scanner, seen, whole, chest.body)
     picture = add_border_and_marker(film_rng, picture, pose, scanner.collimated)
     return Rendering(
-        stored=store(film_rng, picture),
+        stored=store(film_rng, picture, scanner.modality),
         film=picture.astype(np.float32),
         lung_mask=chest.lung_mask,
         regions=_regions(pose, chest, shape, patches, breaks),
@@ -174,13 +175,16 @@ def _findings(
 
 def _vessel_tree(pose: Pose, chest: Chest, vessels: list[tuple[Array, Array]]) -> Array:
     strands = [project_lines(pose, points, radius, 1.5) for points, radius in vessels]
-    return np.sum(strands, axis=0) * np.float32(0.012) * chest.air
+    tree: Array = np.sum(strands, axis=0) * np.float32(0.012) * chest.air
+    return tree
 
 
-def _veil(rng: np.random.Generator, pose: Pose, chest: Chest, *, diseased: bool) -> Array:
+def _veil(
+    rng: np.random.Generator, pose: Pose, chest: Chest, mass: float, *, diseased: bool
+) -> Array:
     """Return smooth haze; the healthy get as much more of it as a disease would have added."""
-    amount = OPACITY_MASS * rng.uniform(0, 0.5)
-    amount += 0 if diseased else OPACITY_MASS * rng.uniform(0.6, 1.0)
+    amount = mass * rng.uniform(0, 0.5)
+    amount += 0 if diseased else mass * rng.uniform(0.6, 1.0)
     total = np.zeros_like(chest.x)
     for _ in range(2):
         u, v = rng.choice([-1, 1]) * rng.uniform(45, 95), rng.uniform(-80, 60)

@@ -16,10 +16,7 @@ from monai_kd.data.phantom_bones import RIB_HALF_WIDTH, RIB_WIDEST
 from monai_kd.data.phantom_geometry import Array, Pose, noise_fields, soft_step
 from monai_kd.data.phantom_vessels import fan, project_lines
 
-__all__ = ["OPACITY_MASS", "Patch", "draw_patches", "patch_polygon", "render_patches"]
-
-OPACITY_MASS = 1300.0
-"""Mean amount of one disease: attenuation times square millimetres, summed over its patches."""
+__all__ = ["Patch", "draw_patches", "patch_polygon", "render_patches"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def draw_patches(rng: np.random.Generator, kind: str) -> tuple[Patch, ...]:
     elif kind == "viral":
         number, low, high = int(rng.integers(3, 6)), 24.0, 34.0
     else:
-        number, low, high = int(rng.integers(1, 4)), 14.0, 21.0
+        number, low, high = int(rng.integers(2, 4)), 15.0, 23.0
     patches: list[Patch] = []
     for _ in range(60):
         if len(patches) == number:
@@ -72,7 +69,8 @@ def draw_patches(rng: np.random.Generator, kind: str) -> tuple[Patch, ...]:
         wall = np.interp(y, RIB_WIDEST, RIB_HALF_WIDTH)
         inner = 36 + (30 if side > 0 and y > 0 else 0)
         radius = rng.uniform(low, high)
-        x = side * rng.uniform(min(inner + 0.5 * radius, 0.75 * wall), max(wall - radius, 40))
+        near, far = min(inner + 0.5 * radius, 0.75 * wall), max(wall - radius, 40)
+        x = side * rng.uniform(min(near, far), max(near, far))
         wobble = np.stack([rng.uniform(0, 0.13, 4), rng.uniform(0, 2 * np.pi, 4)])
         apart = [np.hypot(x - p.center[0], y - p.center[1]) - p.radius for p in patches]
         if min(apart, default=99) > radius * 0.9:
@@ -153,11 +151,13 @@ def _texture(pose: Pose, patch: Patch, part: tuple[slice, slice], away: Array) -
     if patch.kind == "viral":  # a net of septa with small nodules
         net, nodules, patchy = fields((2.5, 5.5), (2.0, 3.6), (6, 14))
         septa = np.exp(-((net / 0.4) ** 2)) * np.clip(0.8 + 0.4 * patchy, 0.1, 1.6)
-        return 0.1 + septa + 0.8 * np.clip(nodules - 0.8, 0, 1.5)
+        veiled: Array = 0.1 + septa + 0.8 * np.clip(nodules - 0.8, 0, 1.5)
+        return veiled
     if patch.kind == "bacterial":  # dense and even, air still in the bronchi
         (cloud,) = fields((6.0, 14.0))
         air = _bronchi(rng, pose, patch)[part]
-        return np.clip(0.95 + 0.18 * cloud, 0.3, 1.5) * np.clip(1 - air, 0.05, 1)
+        dense: Array = np.clip(0.95 + 0.18 * cloud, 0.3, 1.5) * np.clip(1 - air, 0.05, 1)
+        return dense
     clumps, strands = fields((3.0, 7.0), (1.6, 3.2))
     reach = rng.uniform(6, 9)
     ring = np.exp(-(((away - reach) / 2.2) ** 2))
@@ -180,6 +180,6 @@ def _bronchi(rng: np.random.Generator, pose: Pose, patch: Patch) -> Array:
     )
     angle = away + np.linspace(-0.75, 0.75, lines) + rng.normal(0, 0.08, lines)
     length = np.full(lines, 2.1 * patch.radius)
-    points, _ = fan(rng, start, angle, np.full(lines, side), length, n)
+    points, _ = fan(rng, start, angle, length, side=np.full(lines, side), n=n)
     radius = np.broadcast_to(np.linspace(2.4, 1.5, n), (lines, n)).ravel()
     return 0.36 * project_lines(pose, points.reshape(2, -1), radius, float(length[0]) / n)

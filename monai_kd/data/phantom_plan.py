@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from monai_kd.data.phantom_film import Film, Patient
+from monai_kd.data.phantom_geometry import Array
+from monai_kd.data.phantom_scanner import SITES
 from monai_kd.data.splits import SplitSettings, split_patients
 from monai_kd.utils import check_choice
 
@@ -39,7 +41,7 @@ _PREVALENCE: dict[str, dict[str, tuple[float, ...]]] = {
     "tb": {"north": (0.36,), "south": (0.50,), "harbor": (0.66,)},
 }
 _SITE_SHARE = {"north": 0.4, "south": 0.35, "harbor": 0.25}
-_PORTABLE = {"north": 0.1, "south": 0.25, "harbor": 0.75}
+_MASS = {"opacity": 1300.0, "fracture": 400.0, "tb": 400.0}
 _DRAWN_SHARE = {"opacity": 1.0, "fracture": 0.4, "tb": 0.0}
 
 
@@ -65,7 +67,7 @@ def plan_films(images: int, seed: int, task: str) -> list[Film]:
     films = []
     for patient, count in zip(patients, visits, strict=True):
         for visit in range(count):
-            view = "AP" if rng.random() < _PORTABLE[patient.site] else "PA"
+            view = "AP" if rng.random() < SITES[patient.site].portable else "PA"
             positive = any(name != "healthy" for name in patient.present)
             drawn = task == "opacity" or not positive or rng.random() < _DRAWN_SHARE[task]
             films.append((patient, visit, view, bool(drawn and task != "tb")))
@@ -103,7 +105,7 @@ def _plan_patients(
     present: list[list[str]] = [[] for _ in range(count)]
     for site in _SITE_SHARE:
         members = np.flatnonzero(sites == site)
-        _deal(rng, members, TASKS[task], _PREVALENCE[task][site], present, task == "opacity")
+        _deal(rng, members, task, site, present)
     mrns = rng.choice(9_000_000, count, replace=False) + 1_000_000
     patients = []
     for number in range(count):
@@ -118,6 +120,7 @@ def _plan_patients(
                 age=int(np.clip(rng.normal(54, 17), 18, 94)),
                 site=str(sites[number]),
                 present=tuple(present[number]),
+                mass=_MASS[task],
             )
         )
     return patients
@@ -125,13 +128,13 @@ def _plan_patients(
 
 def _deal(
     rng: np.random.Generator,
-    members: np.ndarray,
-    findings: tuple[str, ...],
-    prevalence: tuple[float, ...],
+    members: Array,
+    task: str,
+    site: str,
     present: list[list[str]],
-    exclusive: bool,
 ) -> None:
-    if exclusive:
+    findings, prevalence = TASKS[task], _PREVALENCE[task][site]
+    if task == "opacity":
         names = np.repeat(findings, _quota(list(prevalence), len(members)))
         for member, name in zip(rng.permutation(members), names, strict=True):
             present[member].append(str(name))

@@ -98,12 +98,13 @@ def develop(
     return developed * (0.25 + 0.75 * np.clip(body * 1.5, 0, 1))
 
 
-def store(rng: np.random.Generator, film: Array) -> Stored:
+def store(rng: np.random.Generator, film: Array, modality: str) -> Stored:
     """Choose one of the ways archives store a film, and store it.
 
     Args:
         rng: the film's source.
         film: ``(size, size)``, 0 (black) to 1 (white).
+        modality: only ``"CR"`` may have a slope and an intercept; DX has 1 and 0 by definition.
     """
     inverted = rng.random() < 0.35
     way = rng.choice(["window", "rescaled", "lut", "bare"], p=[0.5, 0.2, 0.15, 0.15])
@@ -119,7 +120,7 @@ def store(rng: np.random.Generator, film: Array) -> Stored:
         values = 4095 * shown ** (1 / bend)
     else:
         values = low + (high - low) * shown
-    if way == "rescaled":
+    if way == "rescaled" and modality == "CR":
         slope, intercept = float(rng.choice([0.5, 1.0, 2.0])), float(rng.choice([-1024, -100, 50]))
     if way in ("window", "rescaled"):
         width = (high - low) * rng.uniform(0.95, 1.1)

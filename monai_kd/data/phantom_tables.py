@@ -23,17 +23,23 @@ def phantom_labels_csv(films: list[Film], task: str) -> str:
 
     Args:
         films: all films.
-        task: names the finding columns.
+        task: ``"opacity"`` has one column of class names, ``label``; the others have one column
+            of 1 and 0 per finding.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     findings = TASKS[task]
-    writer.writerow(["image", *findings, "patient_id", "sex", "age", "view", "site", "lung_mask"])
+    columns = ["label"] if task == "opacity" else findings
+    writer.writerow(["image", *columns, "patient_id", "sex", "age", "view", "site", "lung_mask"])
     for film in films:
         patient = film.patient
         writer.writerow(
-            [_image(film), *_label(film, findings), patient.mrn, patient.sex, patient.age]
-            + [film.view, patient.site, _lung_mask(film)]
+            [
+                _image(film),
+                *(patient.present if task == "opacity" else _label(film, findings)),
+                *(patient.mrn, patient.sex, patient.age, film.view, patient.site),
+                _lung_mask(film),
+            ]
         )
     return text.getvalue()
 

@@ -27,7 +27,7 @@ def draw_vessels(rng: np.random.Generator) -> list[tuple[Array, Array]]:
     angle = np.tile(np.linspace(-1.35, 1.35, count), 2) + rng.normal(0, 0.12, 2 * count)
     length, radius = rng.uniform(75, 110, 2 * count), rng.uniform(2.8, 4.2, 2 * count)
     for children in (3, 3, 0):
-        points, direction = fan(rng, start, angle, side, length, 60)
+        points, direction = fan(rng, start, angle, length, side=side, n=60)
         along = np.linspace(0, 1, 60)[None, :]
         thick = radius[:, None] * (1 - 0.75 * along)
         generations.append((points.reshape(2, -1), thick.ravel()))
@@ -46,7 +46,7 @@ def draw_vessels(rng: np.random.Generator) -> list[tuple[Array, Array]]:
 
 
 def fan(
-    rng: np.random.Generator, start: Array, angle: Array, side: Array, length: Array, n: int
+    rng: np.random.Generator, start: Array, angle: Array, length: Array, *, side: Array, n: int
 ) -> tuple[Array, Array]:
     """Return gently curved lines ``(2, lines, n)`` and their direction ``(lines, n)``.
 
@@ -77,4 +77,5 @@ def project_lines(pose: Pose, points: Array, radius: Array, step: float) -> Arra
     """
     column, row = pose.to_pixels(points[0], points[1])
     drawn = splat(pose.size, column, row, np.pi * radius**2 * step / pose.pixel_area)
-    return gaussian_filter(drawn, 0.25 + 0.62 * float(radius.mean()) / pose.spacing)
+    blurred: Array = gaussian_filter(drawn, 0.25 + 0.62 * float(radius.mean()) / pose.spacing)
+    return blurred
