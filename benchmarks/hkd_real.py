@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does an expert's marking make a better student? Five methods, many seeds, real radiographs.
 
-    python benchmarks/hkd_real.py                 # trains what results/hkd_real.csv lacks, then the table
-    python benchmarks/hkd_real.py --table         # only the table
+    python benchmarks/hkd_real.py            # trains what the CSV lacks, then prints the table
+    python benchmarks/hkd_real.py --table    # only prints the table
 
 (a) FracAtlas limb radiographs, fractured or not, regions are the fracture polygons;
 (b) Kermany chest radiographs of children, normal, bacterial or viral, regions are the lungs.
@@ -38,16 +38,17 @@ class Settings:
     images: int = 300
     validation: int = 120
     size: int = 96
-    backbone: str = "resnet18"
-    epochs: int = 30
-    teacher_epochs: int = 15
-    kd_epochs: int = 20
+    backbone: str = "resnet10"
+    epochs: int = 24
+    teacher_epochs: int = 12
+    kd_epochs: int = 16
     batch_size: int = 16
     learning_rate: float = 5e-4
     feature_weight: float = 0.5
     region_weight: float = 0.5
     dropout: float = 0.5
     augmentation: str = "strong"
+    precision: str = "bfloat16"
 
 
 def fracatlas() -> tuple[list[str], dict[str, list[dict[str, Any]]]]:
@@ -184,7 +185,12 @@ class Study:
         from monai.engines import SupervisedEvaluator
         from monai.handlers import ValidationHandler
 
-        from monai_kd.engines import DistillationTrainer, TeacherPrepareBatch, load_model
+        from monai_kd.engines import (
+            DistillationTrainer,
+            PrecisionInferer,
+            TeacherPrepareBatch,
+            load_model,
+        )
         from monai_kd.handlers import KeepBest, ScheduleHandler, set_attribute, set_learning_rate
         from monai_kd.networks import WithFeatures
         from monai_kd.utils import cosine, linear
@@ -214,6 +220,7 @@ class Study:
                 target_keys=("label", "region_mask", "region_annotated")
                 if image_key == "image" else ("label",),
                 optimizer=optimizer, loss_function=loss, train_handlers=handlers,
+                inferer=PrecisionInferer(settings.precision),
             ).run()  # fmt: skip
             load_model(network, Path(folder) / "model.pt")
 

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def find_films(
         )
     key = salt or secrets.token_hex(16)
     return [
-        {"image": str(folder / name), "id": hashlib.sha256(f"{key}{name}".encode()).hexdigest()[:16]}
+        {
+            "image": str(folder / name),
+            "id": hashlib.sha256(f"{key}{name}".encode()).hexdigest()[:16],
+        }
         for name in names
     ]
 
@@ -101,8 +105,8 @@ def describe_datalist(datalist: Datalist) -> dict[str, Any]:
         datalist: whatever is trained on.
 
     Returns:
-        By section: ``images``, ``patients``, ``positives`` by finding, and how many images have
-        ``regions`` drawn.
+        By section: ``images``, ``patients``, ``positives`` by finding, how many images have
+        ``regions`` drawn, and images by ``sites``.
     """
     return {
         name: {
@@ -113,6 +117,7 @@ def describe_datalist(datalist: Datalist) -> dict[str, Any]:
                 for column, finding in enumerate(datalist.findings)
             },
             "regions": sum(bool(item.get("regions")) for item in items),
+            "sites": dict(Counter(str(item["site"]) for item in items if item.get("site"))),
         }
         for name, items in datalist.sections.items()
     }
