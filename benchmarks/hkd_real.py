@@ -39,9 +39,9 @@ class Settings:
     validation: int = 120
     size: int = 96
     backbone: str = "resnet10"
-    epochs: int = 24
-    teacher_epochs: int = 12
-    kd_epochs: int = 16
+    epochs: int = 16
+    teacher_epochs: int = 8
+    kd_epochs: int = 11
     batch_size: int = 16
     learning_rate: float = 5e-4
     feature_weight: float = 0.5
