@@ -128,7 +128,7 @@ def _datalist(archive: Path) -> tuple[str, ...]:
     labels, regions = str(archive / "labels.csv"), str(archive / "regions.json")
     shares = ("--labeled", "1.0", "--rounds", "0", "--validation", "0.15", "--test", "0.35")
     command = (*_PROGRAM, "monai_kd", "datalist", str(archive))
-    findings = ("--label-columns", "healthy", "bacterial", "viral")
+    findings = ("--label-columns", "label")
     return (*command, "--labels", labels, "--regions", regions, *findings, *shares)
 
 

@@ -53,15 +53,17 @@ def check_region_leakage(
         seed: of the shuffle.
 
     Returns:
-        ``accuracy`` and ``shuffled_region_accuracy``, both over all labels that are known, and
-        ``n``, the films whose region was exchanged.
+        ``accuracy`` and ``shuffled_region_accuracy``, both over all labels that are known;
+        ``most_frequent``, the accuracy of always giving the most frequent answer; and ``n``, the
+        films whose region was exchanged.
     """
     shuffled, exchanged = shuffle_regions_within_class(items, seed=seed)
     scores = {}
     for name, films in (("accuracy", items), ("shuffled_region_accuracy", shuffled)):
         batch = [normalize(make_region_image(dict(film)))["region_image"] for film in films]
         scores[name] = _accuracy(teacher, batch, [film["label"] for film in films])
-    result = {**scores, "n": exchanged}
+    labels = torch.stack([film["label"] for film in items])
+    result = {**scores, "most_frequent": _most_frequent(labels), "n": exchanged}
     if is_main_process():
         write_text_atomically(Path(folder) / "leakage.json", json.dumps(result, indent=2) + "\n")
     _log.info(
@@ -112,8 +114,19 @@ def _accuracy(teacher: nn.Module, images: list[Tensor], labels: list[Tensor]) ->
     ]
     teacher.train(training)
     logits, label = torch.cat(answers), torch.stack(labels)
-    exclusive = bool((label.sum(dim=1) == 1).all()) and label.shape[1] > 1
-    if exclusive:
+    if _are_exclusive(label):
         return float((logits.argmax(1) == label.argmax(1)).float().mean())
     known = ~label.isnan()
     return float(((logits > 0) == (label > 0.5))[known].float().mean())
+
+
+def _most_frequent(label: Tensor) -> float:
+    """Return the accuracy of the best answer that looks at no film."""
+    shares = label.nanmean(dim=0)
+    if _are_exclusive(label):
+        return float(shares.max())
+    return float(torch.maximum(shares, 1 - shares).nanmean())
+
+
+def _are_exclusive(label: Tensor) -> bool:
+    return label.shape[1] > 1 and bool((label.sum(dim=1) == 1).all())

@@ -12,6 +12,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from monai_kd.utils import MonaiKDError
+from monai_kd.utils.distributed import wait_for_all
 
 __all__ = ["load_model", "prepare_teacher"]
 
@@ -24,7 +25,7 @@ def prepare_teacher(
     folder: str | os.PathLike[str],
     path: str = "",
 ) -> None:
-    """Leave the best teacher in ``trainer.network``.
+    """Leave the best teacher in ``trainer.network``, or in what that wraps, frozen.
 
     With a ``path`` nothing is trained. Otherwise the trainer runs (a finished one that is resumed
     has nothing left to do) and its best epoch is loaded.
@@ -37,12 +38,16 @@ def prepare_teacher(
     Raises:
         MonaiKDError: if a file is missing or does not fit.
     """
+    network = getattr(trainer.network, "module", trainer.network)  # without its DDP wrapper
     if path:
         _log.info("Using the finished teacher that was given.")
-        load_model(trainer.network, path)
-        return
-    trainer.run()
-    load_model(trainer.network, Path(folder) / "model.pt")
+        load_model(network, path)
+    else:
+        network.requires_grad_(True)  # the student's trainer may have been built, and frozen it
+        trainer.run()
+        wait_for_all()  # the main process writes the file
+        load_model(network, Path(folder) / "model.pt")
+    network.requires_grad_(False).eval()
 
 
 def load_model(network: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -212,7 +212,14 @@ def _teacher(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
         return None
     accuracy, shuffled = block.get("accuracy"), block.get("shuffled_region_accuracy")
     drop = None if accuracy is None or shuffled is None else accuracy - shuffled
-    return {"accuracy": accuracy, "shuffled": shuffled, "drop": drop, "suspect": _suspect(drop)}
+    guess = block.get("most_frequent")
+    return {
+        "accuracy": accuracy,
+        "shuffled": shuffled,
+        "drop": drop,
+        "suspect": _suspect(drop),
+        "ignorant": None not in (guess, accuracy) and accuracy < guess + 0.05,
+    }
 
 
 def _suspect(drop: float | None) -> bool:
