@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read one DICOM radiograph: pixels, their meaning, and tags that can not tell whose it is.
 
-Only the elements of ``ELEMENTS`` are parsed. Dates, UIDs, names, private elements and the whole of
+Only the elements of ``KEYWORDS`` are parsed. Dates, UIDs, names, private elements and the whole of
 group 0010 (the patient) are skipped on the way and are never in memory as values.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.pixels import get_decoder
 from pydicom.pixels.decoders.base import Decoder
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -33,7 +34,7 @@ from monai_kd.data.lookup import RadiographError, StoredPicture, Words
 
 __all__ = ["read_dicom"]
 
-ELEMENTS = (
+KEYWORDS = (
     *DICOM_TAGS,
     "ImagerPixelSpacing",
     "SamplesPerPixel",
@@ -58,6 +59,7 @@ ELEMENTS = (
     "PresentationLUTShape",
     "PixelData",
 )
+ELEMENTS = [Tag(keyword) for keyword in KEYWORDS]  # looked up once, not for each file
 COMPLAINT = "read_radiograph: the DICOM file"
 PIXEL_DATA = b"\xe0\x7f\x10\x00"  # the tag, little-endian
 PLAIN_HEADERS = {ImplicitVRLittleEndian: 8, ExplicitVRLittleEndian: 12}  # bytes before the pixels
@@ -109,14 +111,13 @@ def _parse(path: Path) -> tuple[Dataset, Words | None]:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             source: Any = data
-            elements = list(ELEMENTS)
-            dataset = dcmread(source, force=True, specific_tags=elements, stop_before_pixels=True)
+            dataset = dcmread(source, force=True, specific_tags=ELEMENTS, stop_before_pixels=True)
             begin = _plain_pixels_begin(data, dataset)
             if begin:
                 file.seek(begin)
                 return dataset, _read_words(file, dataset)
             data.seek(0)
-            return dcmread(source, force=True, specific_tags=elements), None
+            return dcmread(source, force=True, specific_tags=ELEMENTS), None
     except Exception:  # a parser fed with any bytes raises anything
         raise RadiographError(f"{COMPLAINT} is damaged: its header can not be parsed.") from None
 

@@ -6,9 +6,11 @@ A noisy radiograph has half a million runs, too many to visit one by one in Pyth
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from monai_kd.data.lookup import Words
@@ -35,14 +37,38 @@ def decode_rle(pixel_data: bytes, shape: tuple[int, int], bits_allocated: int) -
         count, *starts = HEADER.unpack_from(frame)
         if count != planes:
             return None
-        words = np.empty((size, planes), dtype=np.uint8)
+        decoded = np.empty((planes, size), dtype=np.uint8)
         for plane, start in enumerate(starts[:count]):  # most significant byte first
             end = starts[plane + 1] if plane + 1 < count else len(frame)
-            row = Image.frombytes("L", (size, 1), frame[start:end], "packbits", "L")
-            words[:, planes - 1 - plane] = np.asarray(row)[0]
+            _unpack(frame[start:end], decoded[plane])
     except Exception:  # damaged: the general decoder says so
         return None
-    return words.view(f"<u{planes}").astype(f"u{planes}", copy=False).reshape(shape)
+    return (decoded[0] if planes == 1 else _joined(*decoded)).reshape(shape)
+
+
+def _unpack(segment: memoryview, plane: NDArray[np.uint8]) -> None:
+    """Decode one segment into a row of bytes, without a copy where Pillow can do that."""
+    size = (plane.size, 1)
+    if _pillow_shares_memory():
+        image = Image.frombuffer("L", size, plane, "raw", "L", 0, 1)
+        image.frombytes(segment, "packbits", "L")
+    else:
+        plane[:] = np.asarray(Image.frombytes("L", size, segment, "packbits", "L"))[0]
+
+
+@functools.lru_cache(maxsize=1)
+def _pillow_shares_memory() -> bool:
+    """Whether an image made of a buffer writes into that buffer; no promise of Pillow's."""
+    row = np.zeros(2, dtype=np.uint8)
+    Image.frombuffer("L", (2, 1), row, "raw", "L", 0, 1).frombytes(b"\x01\x05\x06", "packbits", "L")
+    return row.tolist() == [5, 6]
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> Words:
+    """Return 16 bit words of their bytes."""
+    words: Words = high.astype(np.uint16)
+    np.left_shift(words, 8, out=words)
+    return np.bitwise_or(words, low, out=words)
 
 
 def _only_fragment(pixel_data: memoryview) -> memoryview:
