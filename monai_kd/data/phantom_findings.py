@@ -57,7 +57,7 @@ def draw_patches(rng: np.random.Generator, kind: str) -> tuple[Patch, ...]:
     if kind == "bacterial":
         number, low, high = int(rng.integers(1, 3)), 30.0, 42.0
     elif kind == "viral":
-        number, low, high = int(rng.integers(3, 6)), 24.0, 34.0
+        number, low, high = int(rng.integers(4, 7)), 18.0, 25.0
     else:
         number, low, high = int(rng.integers(2, 4)), 15.0, 23.0
     patches: list[Patch] = []
@@ -182,4 +182,4 @@ def _bronchi(rng: np.random.Generator, pose: Pose, patch: Patch) -> Array:
     length = np.full(lines, 2.1 * patch.radius)
     points, _ = fan(rng, start, angle, length, side=np.full(lines, side), n=n)
     radius = np.broadcast_to(np.linspace(2.4, 1.5, n), (lines, n)).ravel()
-    return 0.36 * project_lines(pose, points.reshape(2, -1), radius, float(length[0]) / n)
+    return 0.3 * project_lines(pose, points.reshape(2, -1), radius, float(length[0]) / n)
