@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that is cut off and resumed is the run that was not."""
 
+import contextlib
 import errno
 
 import pytest
@@ -60,10 +61,8 @@ def run(folder, epochs, *, resume=False, stop_at=None, width=8):
     RunCheckpoint(
         {"network": network, "optimizer": optimizer, "best": best}, folder=folder, resume=resume
     ).attach(trainer)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         trainer.run()
-    except KeyboardInterrupt:
-        pass
     return network, best, trainer
 
 
@@ -101,7 +100,7 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
 
 def test_refuses_to_overwrite_a_run(tmp_path):
     run(tmp_path, 1)
-    with pytest.raises(MonaiKDError, match="already holds a run. Set `resume` true"):
+    with pytest.raises(MonaiKDError, match=r"already holds a run\. Set `resume` true"):
         run(tmp_path, 1)
 
 
@@ -127,7 +126,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     monkeypatch.setattr("monai_kd.handlers.keep_best.save_model", lambda *_: None)
-    with pytest.raises(MonaiKDError, match="epoch 2 could not be written .*disk full"):
+    with pytest.raises(MonaiKDError, match=r"epoch 2 could not be written .*disk full"):
         run(tmp_path, 2, resume=True)
     assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.pt"]

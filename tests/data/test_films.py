@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""New films: any folder, and one bad file stops nothing."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from monai_kd.data import (
+    Datalist,
+    FilmDataset,
+    collate_items,
+    describe_datalist,
+    find_films,
+    read_radiograph,
+)
+from monai_kd.utils import MonaiKDError
+
+
+def png(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 4), 128, np.uint8)).save(path)
+    return path
+
+
+def load(item):
+    return {"image": torch.from_numpy(read_radiograph(item["image"]).pixels)[None]}
+
+
+def test_a_folder_gives_every_film_in_order_without_its_name(tmp_path):
+    for name in ("SMITH_b.png", "SMITH_a.png", "deep/SMITH_c.png"):
+        png(tmp_path / name)
+    films = find_films(tmp_path, salt="s")
+    assert [film["image"].rpartition("_")[2] for film in films] == ["a.png", "b.png", "c.png"]
+    assert len({film["id"] for film in films}) == 3
+    assert not any("SMITH" in film["id"] for film in films)
+
+
+def test_ids_come_again_with_the_same_salt_only(tmp_path):
+    png(tmp_path / "a.png")
+    one, same, other, fresh = (find_films(tmp_path, salt=s)[0]["id"] for s in ("1", "1", "2", ""))
+    assert one == same
+    assert len({one, other, fresh}) == 3
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(MonaiKDError, match=r"must hold radiographs .* got none"):
+        find_films(tmp_path)
+
+
+def test_a_damaged_film_stops_nothing(tmp_path, caplog):
+    good, bad = png(tmp_path / "good.png"), tmp_path / "MRN123.png"
+    bad.write_bytes(good.read_bytes()[:30])
+    films = FilmDataset(
+        [{"image": str(path), "id": path.stem[:1]} for path in (good, bad)],
+        transform=load,
+        spatial_size=4,
+    )
+    batch = collate_items([films[0], films[1]])
+    assert batch["image"].shape == (2, 1, 4, 4)
+    assert batch["problem"][0] == ""
+    assert batch["problem"][1]
+    assert batch["index"].tolist() == [0, 1]
+    assert "MRN123" not in caplog.text + batch["problem"][1]
+    assert "Film 1 has no prediction" in caplog.text
+
+
+def test_a_batch_keeps_what_every_item_has():
+    items = [
+        {"image": torch.zeros(1, 2, 2), "index": 0, "sex": None, "age": 3},
+        {"image": torch.ones(1, 2, 2), "index": 1, "sex": "F"},
+    ]
+    batch = collate_items(items)
+    assert sorted(batch) == ["image", "index", "sex"]
+    assert batch["sex"] == [None, "F"]
+
+
+def test_a_description_counts_and_names_nobody(tmp_path):
+    items = [
+        {
+            "image": "SMITH.png",
+            "label": [1, None],
+            "patient_id": "p",
+            "regions": [{"box": [0, 0, 1, 1]}],
+        },
+        {"image": "MILLER.png", "label": [0, 1], "patient_id": "p", "regions": [], "site": "north"},
+    ]
+    datalist = Datalist(["a", "b"], False, {"test": items}, tmp_path)
+    assert describe_datalist(datalist) == {
+        "test": {
+            "images": 2,
+            "patients": 1,
+            "positives": {"a": 1, "b": 1},
+            "regions": 1,
+            "sites": {"north": 1},
+        }
+    }
