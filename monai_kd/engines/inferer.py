@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
-from torch import Tensor, nn
+from torch import Tensor
 
 from monai_kd.utils import check_choice
 
 __all__ = ["PrecisionInferer"]
 
 
-class PrecisionInferer(Inferer):  # type: ignore[misc]
+class PrecisionInferer(Inferer):
     """Run a network in float32 or, by autocast, in bfloat16; answer in float32 either way.
 
     MONAI's own mixed precision is CUDA's float16 with a gradient scaler (``amp=True``); this adds
@@ -33,7 +33,9 @@ class PrecisionInferer(Inferer):  # type: ignore[misc]
         check_choice("PrecisionInferer", "precision", precision, ("float32", "bfloat16", "float16"))
         self.precision = precision
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def __call__(
+        self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
         """Return the network's answer, a tensor or a dictionary of tensors, in float32.
 
         Args:

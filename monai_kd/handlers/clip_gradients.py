@@ -53,8 +53,8 @@ class ClipGradients:
             return
         scaler = getattr(engine, "scaler", None)
         if scaler is not None:
-            scaler.unscale_(engine.optimizer)  # type: ignore[attr-defined]
-        parameters = list(engine.network.parameters())  # type: ignore[attr-defined]
+            scaler.unscale_(engine.optimizer)
+        parameters = list(engine.network.parameters())
         if self.norm_of == "all":
             torch.nn.utils.clip_grad_norm_(parameters, self.max_norm)
         else:

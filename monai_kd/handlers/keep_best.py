@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from monai_kd.utils import check_choice, write_atomically, write_sha256sums
@@ -93,9 +93,8 @@ class KeepBest:
         else:
             _log.info("Best epoch: %d, %s %.4f", self.best_epoch, self.metric, self.best_value)
         state = torch.load(self.folder / "model.pt", map_location="cpu", weights_only=True)
-        temporary = self.folder / ".model.safetensors.tmp"
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
-        temporary.replace(self.folder / "model.safetensors")
+        content = save({name: tensor.contiguous() for name, tensor in state.items()})
+        write_atomically(self.folder / "model.safetensors", lambda file: file.write(content))
         write_sha256sums(self.folder, ("model.pt", "model.safetensors"))
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,6 +124,6 @@ def save_model(network: nn.Module, path: str | os.PathLike[str]) -> None:
         network: its wrappers for distributed training are taken off.
         path: file to write.
     """
-    plain = network.module if hasattr(network, "module") else network
+    plain: nn.Module = getattr(network, "module", network)
     state = {name: tensor.detach().cpu() for name, tensor in plain.state_dict().items()}
     write_atomically(path, lambda file: torch.save(state, file))

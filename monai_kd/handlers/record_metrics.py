@@ -136,7 +136,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def _stays(earlier: dict[str, str], row: dict[str, Any]) -> bool:
-    return earlier["phase"] != row["phase"] or int(earlier["epoch"]) < row["epoch"]
+    return earlier["phase"] != row["phase"] or int(earlier["epoch"]) < int(row["epoch"])
 
 
 def _short(value: Any) -> Any:
