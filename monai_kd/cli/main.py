@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("monai_kd.cli.doctor", "say what this machine can do and what will be slow"),
     "demo": ("monai_kd.cli.demo", "run everything once on drawn radiographs, ending with a page"),
     "datalist": ("monai_kd.cli.datalist", "split a folder of radiographs by patient"),
+    "export": ("monai_kd.cli.export", "write a run's model as TorchScript and ONNX, and compare"),
     "report": ("monai_kd.cli.report", "make one HTML page from a run directory"),
 }
 _PROGRAM = "python -m monai_kd"

@@ -21,14 +21,15 @@ def collate_items(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         items: dictionaries; tensors of one key have one shape. ``index`` becomes a tensor.
 
     Returns:
-        Tensors ``(B, ...)``, and lists of length B for the rest.
+        Plain tensors ``(B, ...)``, and lists of length B for the rest.
     """
     shared = [key for key in items[0] if all(key in item for item in items)]
     batch: dict[str, Any] = {}
     for key in shared:
         values = [item[key] for item in items]
         if all(isinstance(value, Tensor) for value in values):
-            batch[key] = torch.stack(values)
+            # MONAI's MetaTensor makes every operation of a network slower: leave it here
+            batch[key] = torch.stack([value.as_subclass(Tensor) for value in values])
         else:
             batch[key] = torch.tensor(values) if key == "index" else values
     return batch

@@ -64,8 +64,9 @@ def check_region_leakage(
         scores[name] = _accuracy(teacher, batch, [film["label"] for film in films])
     labels = torch.stack([film["label"] for film in items])
     result = {**scores, "most_frequent": _most_frequent(labels), "n": exchanged}
-    if is_main_process():
-        write_text_atomically(Path(folder) / "leakage.json", json.dumps(result, indent=2) + "\n")
+    if not is_main_process():
+        return result
+    write_text_atomically(Path(folder) / "leakage.json", json.dumps(result, indent=2) + "\n")
     _log.info(
         "Teacher: accuracy %.3f on region images, %.3f when %d films show the regions of another "
         "film of their class. The closer the two, the more it reads the marking, not the lesion.",

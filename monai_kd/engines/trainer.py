@@ -11,6 +11,7 @@ from monai.engines import SupervisedTrainer
 from torch import Tensor, nn
 
 from monai_kd.engines.prepare_batch import TeacherPrepareBatch, prefixed
+from monai_kd.utils.distributed import share_buffers
 
 __all__ = ["DistillationTrainer"]
 
@@ -62,6 +63,7 @@ class DistillationTrainer(SupervisedTrainer):
         )
         self.objective = loss_function
         self.teacher = None if teacher is None else teacher.to(self.state.device)
+        self.add_event_handler(Events.ITERATION_COMPLETED, _share_buffers)
         sampler = getattr(self.data_loader, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             self.add_event_handler(Events.EPOCH_STARTED, _set_epoch, sampler)
@@ -69,3 +71,9 @@ class DistillationTrainer(SupervisedTrainer):
 
 def _set_epoch(engine: Engine, sampler: Any) -> None:
     sampler.set_epoch(engine.state.epoch)
+
+
+def _share_buffers(engine: Engine) -> None:
+    """Before an epoch's validation: all processes validate the network that one of them saves."""
+    if engine.state.iteration % (engine.state.epoch_length or 1) == 0:
+        share_buffers(engine.network)  # type: ignore[attr-defined]

@@ -4,11 +4,25 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch.distributed as dist
+from torch import nn
 
-__all__ = ["gather_objects", "is_main_process", "local_rank", "process_rank", "world_size"]
+__all__ = [
+    "gather_objects",
+    "is_main_process",
+    "local_rank",
+    "main_process_first",
+    "process_rank",
+    "said_by_main_process",
+    "share_buffers",
+    "wait_for_all",
+    "world_size",
+]
+
+T = TypeVar("T")
 
 
 def process_rank() -> int:
@@ -37,6 +51,49 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def said_by_main_process(value: T) -> T:
+    """Return the main process's ``value`` on every process, where each has measured its own.
+
+    Args:
+        value: what this process would say; anything that pickles.
+    """
+    answer: T = gather_objects(value)[0]
+    return answer
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the main process's buffers, such as the statistics of batch norm.
+
+    Args:
+        network: changed in place.
+    """
+    if _is_distributed():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if _is_distributed():
+        dist.barrier()
+
+
+def main_process_first(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns; the others start when the main process is done.
+
+    For what writes files that everybody reads afterwards.
+
+    Args:
+        make: called once in every process.
+    """
+    if is_main_process():
+        made = make()
+        wait_for_all()
+        return made
+    wait_for_all()
+    return make()
 
 
 def _is_distributed() -> bool:

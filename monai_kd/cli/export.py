@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m monai_kd export``: the model of a run as TorchScript and ONNX, with the difference."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_parser", "run"]
+
+_EXAMPLE = """\
+example:
+  python -m monai_kd export bundles/cxr_hkd_classification/models
+
+Both files are made by MONAI's `ckpt_export` and `onnx_export`, and compared with the model on
+random images: the largest difference of any logit is printed."""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command to ``python -m monai_kd``.
+
+    Args:
+        subparsers: what ``ArgumentParser.add_subparsers`` returned.
+
+    Returns:
+        The command's parser.
+    """
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "export",
+        help="write a run's model as TorchScript and ONNX, and compare them with it",
+        description="Write model.ts and model.onnx into a run directory.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_dir", metavar="RUN", help="output_dir of a training")
+    parser.add_argument("--bundle", metavar="FOLDER", help="default: the bundle the run names")
+    parser.add_argument(
+        "--formats", nargs="+", choices=("torchscript", "onnx"), default=["torchscript", "onnx"]
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export and print the largest differences.
+
+    Args:
+        args: what :func:`add_parser` reads.
+
+    Returns:
+        0.
+    """
+    from monai_kd.engines import export_model
+    from monai_kd.utils import read_settings
+
+    bundle = args.bundle or _bundles() / str(read_settings(args.run_dir).get("bundle", ""))
+    _check_bundle(Path(bundle))
+    for exported in export_model(args.run_dir, bundle_root=bundle, formats=tuple(args.formats)):
+        sys.stdout.write(
+            f"{exported.path}: largest difference {exported.largest_difference:.2g}\n"
+        )
+    return 0
+
+
+def _bundles() -> Path:
+    import monai_kd
+
+    return Path(monai_kd.__file__).resolve().parents[1] / "bundles"
+
+
+def _check_bundle(bundle: Path) -> None:
+    from monai_kd.utils import MonaiKDError
+
+    if not (bundle / "configs" / "inference.json").is_file():
+        raise MonaiKDError(
+            "export: the bundle that trained this run must be at hand, but is not. Give the run's "
+            "directory as RUN, and the bundle's folder by `--bundle`."
+        )
