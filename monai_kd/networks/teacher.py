@@ -8,7 +8,8 @@ NeurIPS 2017, https://arxiv.org/abs/1703.01780
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ __all__ = ["EMATeacher", "FrozenTeacher"]
 
 Answer: TypeAlias = Tensor | dict[str, Tensor]
 _Pairs: TypeAlias = dict[int, tuple[Tensor, Tensor]]
+_Value = TypeVar("_Value")
 
 
 class FrozenTeacher(nn.Module):
@@ -81,7 +83,7 @@ class EMATeacher(FrozenTeacher):
         super().__init__(_plain_copy(_without_launchers(student)))
         self.buffers_mode = buffers
 
-    @torch.no_grad()
+    @torch.inference_mode()  # a third of the cost of no_grad for small tensors
     def update(self, student: nn.Module, momentum: float) -> None:
         """Set ``teacher = momentum * teacher + (1 - momentum) * student``.
 
@@ -98,9 +100,7 @@ class EMATeacher(FrozenTeacher):
                 f"EMATeacher: `momentum` must be in [0, 1], got {momentum}. It is the share of the "
                 "teacher that stays (0.999), not the share of the student that comes in (0.001)."
             )
-        parameters: _Pairs = {}
-        buffers: _Pairs = {}
-        _collect(_unwrapped(self.network), _unwrapped(student), parameters, buffers)
+        parameters, buffers = _pairs(_unwrapped(self.network), _unwrapped(student))
         averaged = list(parameters.values())
         copied: list[tuple[Tensor, Tensor]] = []
         if self.buffers_mode != "keep":
@@ -114,27 +114,42 @@ class EMATeacher(FrozenTeacher):
             torch._foreach_copy_([old for old, _ in copied], [new for _, new in copied])
 
 
-def _collect(ours: nn.Module, theirs: nn.Module, parameters: _Pairs, buffers: _Pairs) -> None:
-    """Pair the tensors of two networks of one build; a tied one is paired once.
+def _pairs(ours: nn.Module, theirs: nn.Module) -> tuple[_Pairs, _Pairs]:
+    """Pair parameters and buffers of two networks of one build; a tied one is paired once.
 
-    Walks the layers itself: ``named_parameters`` of both would take a tenth of the update's time.
+    Walks the layers anew each time, so that nothing replaced in between is missed, and by itself:
+    ``named_parameters`` of both would take a tenth of the update's time.
     """
-    for mine, other, found in (
-        (ours._parameters, theirs._parameters, parameters),
-        (ours._buffers, theirs._buffers, buffers),
-    ):
-        if mine.keys() != other.keys():
-            raise _other_network(mine.keys() ^ other.keys())
-        for name, old in mine.items():
-            new = other[name]
+    parameters: _Pairs = {}
+    buffers: _Pairs = {}
+    layers = [(ours, theirs)]
+    for mine, other in layers:  # grows as it goes
+        _pair_tensors(mine._parameters, other._parameters, parameters)
+        _pair_tensors(mine._buffers, other._buffers, buffers)
+        if mine._modules or other._modules:
+            children = zip(
+                mine._modules.values(), _aligned(mine._modules, other._modules), strict=True
+            )
+            layers += [(a, b) for a, b in children if a is not None and b is not None]
+    return parameters, buffers
+
+
+def _pair_tensors(
+    ours: Mapping[str, Tensor | None], theirs: Mapping[str, Tensor | None], found: _Pairs
+) -> None:
+    if ours or theirs:
+        for old, new in zip(ours.values(), _aligned(ours, theirs), strict=True):
             if old is not None and new is not None:
                 found[id(old)] = (old, new)
-    if ours._modules.keys() != theirs._modules.keys():
-        raise _other_network(ours._modules.keys() ^ theirs._modules.keys())
-    for name, child in ours._modules.items():
-        twin = theirs._modules[name]
-        if child is not None and twin is not None:
-            _collect(child, twin, parameters, buffers)
+
+
+def _aligned(ours: Mapping[str, _Value], theirs: Mapping[str, _Value]) -> Iterable[_Value]:
+    """Return the values of ``theirs`` in the order of ``ours``."""
+    if list(ours) == list(theirs):
+        return theirs.values()
+    if ours.keys() != theirs.keys():
+        raise _other_network(ours.keys() ^ theirs.keys())
+    return [theirs[name] for name in ours]
 
 
 def _other_network(names: set[str]) -> ValueError:

@@ -154,6 +154,39 @@ def test_moves_a_tied_tensor_once():
     assert teacher.network[1].weight.item() == 0.5
 
 
+def follows(teacher, student):
+    teacher.update(student, 0.0)
+    ours, theirs = teacher.network.state_dict(), student.state_dict()
+    return all(torch.equal(ours[name], new.to(ours[name])) for name, new in theirs.items())
+
+
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+def test_sees_whatever_is_replaced_between_two_updates(whose):
+    student = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    teacher = EMATeacher(student)
+    assert follows(teacher, moved(student))
+    changed = student if whose == "student" else teacher.network
+    changed[0].weight = nn.Parameter(torch.full((2, 1, 1, 1), 5.0), requires_grad=False)
+    del changed[1].weight  # comes back after the bias
+    changed[1].weight = nn.Parameter(torch.full((2,), 6.0), requires_grad=False)
+    changed[1].running_mean = torch.full((2,), 7.0)
+    changed[2] = nn.Linear(2, 2).requires_grad_(False)
+    assert follows(teacher, moved(student))
+    changed.load_state_dict({n: t + 1 for n, t in changed.state_dict().items()}, assign=True)
+    assert follows(teacher, moved(student))
+    teacher.double(), student.double()
+    assert follows(teacher, moved(student))
+    assert follows(teacher, moved(copy.deepcopy(student)))
+
+
+def test_its_tensors_stay_plain_tensors():
+    student = network()
+    teacher = EMATeacher(student)
+    teacher.update(student, 0.5)
+    assert not any(tensor.is_inference() for tensor in teacher.state_dict().values())
+    copy.deepcopy(teacher).requires_grad_(True)(torch.rand(1, 1, 64, 64))
+
+
 def test_goes_on_from_its_state_dict():
     student = network()
     teacher, resumed = EMATeacher(student), EMATeacher(network(seed=1))
