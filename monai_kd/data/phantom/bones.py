@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_kd.data.phantom_geometry import Array, Pose, splat
+from monai_kd.data.phantom.geometry import Array, Pose, splat
 
 __all__ = ["RIB_HALF_WIDTH", "RIB_WIDEST", "Break", "break_box", "draw_break", "project_bones"]
 

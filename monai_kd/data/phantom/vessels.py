@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_kd.data.phantom_geometry import Array, Pose, splat
+from monai_kd.data.phantom.geometry import Array, Pose, splat
 
 __all__ = ["draw_vessels", "fan", "project_lines"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_kd.data.phantom_bones import RIB_HALF_WIDTH, RIB_WIDEST
-from monai_kd.data.phantom_geometry import Array, Pose, soft_step
+from monai_kd.data.phantom.bones import RIB_HALF_WIDTH, RIB_WIDEST
+from monai_kd.data.phantom.geometry import Array, Pose, soft_step
 
 __all__ = ["Chest", "build_chest"]
 

@@ -22,15 +22,15 @@ from monai_kd.data import (
     LabelColumns,
     build_datalist,
     load_datalist,
-    phantom_dicom,
     read_radiograph,
     refuse_leaks,
     regions_to_mask,
     stored_pixels_sha256,
 )
 from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
-from monai_kd.data.phantom_film import render_film
-from monai_kd.data.phantom_plan import TASKS, plan_films
+from monai_kd.data.phantom import dicom as phantom_dicom
+from monai_kd.data.phantom.film import render_film
+from monai_kd.data.phantom.plan import TASKS, plan_films
 from monai_kd.data.splits import SplitSettings
 from monai_kd.utils import MonaiKDError
 

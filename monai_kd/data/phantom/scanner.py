@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_kd.data.phantom_geometry import Array, wide_blur
+from monai_kd.data.phantom.geometry import Array, wide_blur
 
 __all__ = ["SITES", "Scanner", "Stored", "develop", "store"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from monai_kd.data.phantom_anatomy import Chest
-from monai_kd.data.phantom_geometry import Array, Pose, noise_fields, soft_step, splat
+from monai_kd.data.phantom.anatomy import Chest
+from monai_kd.data.phantom.geometry import Array, Pose, noise_fields, soft_step, splat
 
 __all__ = ["add_border_and_marker", "draw_clutter"]
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from monai_kd.data.phantom_anatomy import Chest, build_chest
-from monai_kd.data.phantom_bones import Break, break_box, draw_break, project_bones
-from monai_kd.data.phantom_clutter import add_border_and_marker, draw_clutter
-from monai_kd.data.phantom_findings import (
+from monai_kd.data.phantom.anatomy import Chest, build_chest
+from monai_kd.data.phantom.bones import Break, break_box, draw_break, project_bones
+from monai_kd.data.phantom.clutter import add_border_and_marker, draw_clutter
+from monai_kd.data.phantom.findings import (
     Patch,
     draw_patches,
     patch_polygon,
     render_patches,
 )
-from monai_kd.data.phantom_geometry import Array, Pose
-from monai_kd.data.phantom_scanner import SITES, Stored, develop, store
-from monai_kd.data.phantom_vessels import draw_vessels, project_lines
+from monai_kd.data.phantom.geometry import Array, Pose
+from monai_kd.data.phantom.scanner import SITES, Stored, develop, store
+from monai_kd.data.phantom.vessels import draw_vessels, project_lines
 
 __all__ = ["Film", "Patient", "Rendering", "render_film"]
 
@@ -35,7 +35,7 @@ class Patient:
         mrn: medical record number.
         sex: ``"F"`` or ``"M"``.
         age: years.
-        site: see :data:`monai_kd.data.phantom_scanner.SITES`.
+        site: see :data:`monai_kd.data.phantom.scanner.SITES`.
         present: names of the findings that the patient has.
         mass: attenuation times square millimetres that opacities add, or else about as much haze.
     """

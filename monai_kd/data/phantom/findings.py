@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_kd.data.phantom_anatomy import Chest
-from monai_kd.data.phantom_bones import RIB_HALF_WIDTH, RIB_WIDEST
-from monai_kd.data.phantom_geometry import Array, Pose, noise_fields, soft_step
-from monai_kd.data.phantom_vessels import fan, project_lines
+from monai_kd.data.phantom.anatomy import Chest
+from monai_kd.data.phantom.bones import RIB_HALF_WIDTH, RIB_WIDEST
+from monai_kd.data.phantom.geometry import Array, Pose, noise_fields, soft_step
+from monai_kd.data.phantom.vessels import fan, project_lines
 
 __all__ = ["Patch", "draw_patches", "patch_polygon", "render_patches"]
 

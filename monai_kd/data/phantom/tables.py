@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from monai_kd.data.datalist import Datalist
-from monai_kd.data.phantom_film import Film
-from monai_kd.data.phantom_plan import TASKS, plan_sections
+from monai_kd.data.phantom.film import Film
+from monai_kd.data.phantom.plan import TASKS, plan_sections
 
 __all__ = ["phantom_datalist", "phantom_labels_csv", "phantom_regions_json"]
 

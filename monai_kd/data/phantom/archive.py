@@ -33,9 +33,9 @@ import numpy as np
 from PIL import Image
 
 from monai_kd.data.datalist import save_datalist
-from monai_kd.data.phantom_film import Film, render_film
-from monai_kd.data.phantom_plan import FAKE_FAMILY_NAMES, TASKS, plan_films
-from monai_kd.data.phantom_tables import (
+from monai_kd.data.phantom.film import Film, render_film
+from monai_kd.data.phantom.plan import FAKE_FAMILY_NAMES, TASKS, plan_films
+from monai_kd.data.phantom.tables import (
     phantom_datalist,
     phantom_labels_csv,
     phantom_regions_json,
@@ -131,7 +131,7 @@ def _is_drawn(root: Path, settings: dict[str, Any]) -> bool:
 
 def _draw_film(film: Film, root: Path, size: int) -> tuple[list[dict[str, Any]], str]:
     """Write one film and its lung mask; return its regions and the hash of its pixels."""
-    from monai_kd.data.phantom_dicom import film_to_dicom  # pydicom takes a third of a second
+    from monai_kd.data.phantom.dicom import film_to_dicom  # pydicom takes a third of a second
 
     rendering = render_film(film, size)
     dicom = root / "dicom" / f"{film.name}.dcm"

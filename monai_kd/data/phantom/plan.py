@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_kd.data.phantom_film import Film, Patient
-from monai_kd.data.phantom_geometry import Array
-from monai_kd.data.phantom_scanner import SITES
+from monai_kd.data.phantom.film import Film, Patient
+from monai_kd.data.phantom.geometry import Array
+from monai_kd.data.phantom.scanner import SITES
 from monai_kd.data.splits import SplitSettings, split_patients
 from monai_kd.utils import check_choice
 

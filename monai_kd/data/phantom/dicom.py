@@ -19,8 +19,8 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
 )
 
-from monai_kd.data.phantom_film import Film, Rendering
-from monai_kd.data.phantom_scanner import SITES, Stored
+from monai_kd.data.phantom.film import Film, Rendering
+from monai_kd.data.phantom.scanner import SITES, Stored
 
 __all__ = ["film_to_dicom"]
 
