@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m monai_kd export``: the model of a run as TorchScript and ONNX, with the difference."""
+"""``python -m monai_kd export``: a run as TorchScript and ONNX, with the largest difference."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = args.bundle or _bundles() / str(read_settings(args.run_dir).get("bundle", ""))
     _check_bundle(Path(bundle))
     for exported in export_model(args.run_dir, bundle_root=bundle, formats=tuple(args.formats)):
-        sys.stdout.write(
-            f"{exported.path}: largest difference {exported.largest_difference:.2g}\n"
-        )
+        sys.stdout.write(f"{exported.path}: largest difference {exported.largest_difference:.2g}\n")
     return 0
 
 

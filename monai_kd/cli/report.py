@@ -48,9 +48,15 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0.
     """
-    from monai_kd.report import build_page
+    from monai_kd.report import build_page, write_side_by_side
+    from monai_kd.utils import MonaiKDError
 
     for folder in args.runs:
         page = build_page(folder, baseline_dir=args.baseline)
+        if args.baseline:
+            try:
+                write_side_by_side(folder, args.baseline)
+            except MonaiKDError as error:  # the page is there; only the picture is not
+                sys.stderr.write(f"{error}\n")
         sys.stdout.write(f"{page}\n")
     return 0

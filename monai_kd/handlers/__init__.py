@@ -3,7 +3,7 @@
 
 from monai_kd.handlers.classification_metrics import ClassificationMetrics, EvaluationJSON
 from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
-from monai_kd.handlers.decision_regions import DecisionRegions, save_png
+from monai_kd.handlers.decision_regions import DecisionRegions, large_overlay, save_png
 from monai_kd.handlers.ema_teacher import EMATeacherHandler
 from monai_kd.handlers.heat_maps import HeatMaps
 from monai_kd.handlers.keep_best import KeepBest, save_model
@@ -32,6 +32,7 @@ __all__ = [
     "TerminalProgress",
     "clip_each_tensor",
     "ends_in_optimizer_step",
+    "large_overlay",
     "probabilities",
     "save_model",
     "save_png",

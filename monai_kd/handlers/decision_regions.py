@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from monai_kd.explain import grad_cam, mass_inside, overlay, pointing_game
 from monai_kd.utils import write_atomically
 
-__all__ = ["DecisionRegions", "save_png"]
+__all__ = ["DecisionRegions", "large_overlay", "save_png"]
 
 _log = logging.getLogger(__name__)
 
@@ -112,10 +113,29 @@ class DecisionRegions:
 
     def _draw(self, image: Tensor, cam: Tensor, region: Tensor, names: list[str]) -> None:
         for row in range(min(len(names), self.pictures - self._drawn)):
-            film = (image[row, 0] * self.sd + self.mean).clamp(0, 1)
-            picture = overlay(film.cpu(), cam[row, 0].cpu(), region_mask=region[row, 0].cpu())
+            film = (image[row] * self.sd + self.mean).clamp(0, 1)
+            picture = large_overlay(film, cam[row], region_mask=region[row])
             save_png(picture, self.folder / f"{names[row]}.png")
             self._drawn += 1
+
+
+def large_overlay(film: Tensor, cam: Tensor, *, region_mask: Tensor | None = None) -> Any:
+    """Return :func:`monai_kd.explain.overlay`, at least 320 pixels wide, so that it can be read.
+
+    Args:
+        film: ``(1, H, W)`` in [0, 1].
+        cam: heat map, same shape, in [0, 1].
+        region_mask: 0 or 1, same shape.
+
+    Returns:
+        RGB picture, uint8, ``(H', W', 3)``.
+    """
+    scale = max(1.0, 320 / film.shape[-1])
+    smooth = {"scale_factor": scale, "mode": "bilinear", "align_corners": False}
+    film, cam = (F.interpolate(part[None].float().cpu(), **smooth)[0, 0] for part in (film, cam))
+    if region_mask is not None:
+        region_mask = F.interpolate(region_mask[None].float().cpu(), scale_factor=scale)[0, 0]
+    return overlay(film.clamp(0, 1), cam.clamp(0, 1), region_mask=region_mask)
 
 
 def save_png(picture: np.ndarray[Any, Any], path: Path) -> None:

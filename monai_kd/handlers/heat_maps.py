@@ -10,8 +10,8 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.explain import grad_cam, overlay
-from monai_kd.handlers.decision_regions import save_png
+from monai_kd.explain import grad_cam
+from monai_kd.handlers.decision_regions import large_overlay, save_png
 
 __all__ = ["HeatMaps"]
 
@@ -65,6 +65,8 @@ class HeatMaps:
         for row, name in enumerate(batch["id"]):
             if problems[row]:
                 continue
-            film = (image[row, 0] * self.sd + self.mean).clamp(0, 1).cpu()
-            picture = overlay(film, cam[row, 0].cpu())
-            save_png(picture, self.folder / f"{name}_{self.findings[int(finding[row])]}.png")
+            film = (image[row] * self.sd + self.mean).clamp(0, 1)
+            save_png(
+                large_overlay(film, cam[row]),
+                self.folder / f"{name}_{self.findings[int(finding[row])]}.png",
+            )

@@ -3,6 +3,7 @@
 
 from monai_kd.report.page import build_page
 from monai_kd.report.plots import RegionCase, confusion_png, decision_regions_png, roc_png
+from monai_kd.report.side_by_side import side_by_side_png, write_side_by_side
 
 __all__ = [
     "RegionCase",
@@ -10,4 +11,6 @@ __all__ = [
     "confusion_png",
     "decision_regions_png",
     "roc_png",
+    "side_by_side_png",
+    "write_side_by_side",
 ]

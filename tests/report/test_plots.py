@@ -9,8 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_kd.report import RegionCase, confusion_png, decision_regions_png, roc_png
+from monai_kd.report import (
+    RegionCase,
+    confusion_png,
+    decision_regions_png,
+    roc_png,
+    write_side_by_side,
+)
 from monai_kd.report.plots import _roc_points
+from monai_kd.utils import MonaiKDError
 
 
 def picture(png):
@@ -75,3 +82,28 @@ def test_each_model_gets_a_column_and_each_film_a_row():
 def test_without_a_film_there_is_no_picture():
     with pytest.raises(ValueError, match="at least one film, got none"):
         decision_regions_png([])
+
+
+def test_two_runs_stand_one_above_the_other(tmp_path):
+    colors = {"baseline": (255, 0, 0), "hkd": (0, 0, 255)}
+    for name, color in colors.items():
+        (tmp_path / name / "pictures").mkdir(parents=True)
+        (tmp_path / name / "config.json").write_text(f'{{"method": "{name}"}}')
+        for film in ("a", "b", name):
+            Image.new("RGB", (8, 8), color).save(tmp_path / name / "pictures" / f"{film}.png")
+    picture = np.asarray(Image.open(write_side_by_side(tmp_path / "hkd", tmp_path / "baseline")))
+    height = len(picture)
+    for color, half in zip(
+        colors.values(), (slice(0, height // 2), slice(height // 2, height)), strict=True
+    ):
+        shown = (picture[half, :, :3] == color).all(-1)
+        assert shown.mean() > 0.5
+        assert not (picture[half, :, :3] == tuple(reversed(color))).all(-1).any()
+
+
+def test_runs_without_a_film_in_common_are_refused(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name / "pictures").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "pictures" / f"{name}.png")
+    with pytest.raises(MonaiKDError, match="must have drawn the same films, got none in common"):
+        write_side_by_side(tmp_path / "one", tmp_path / "other")
