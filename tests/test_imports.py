@@ -34,7 +34,7 @@ def imported_by(code):
         ("monai_kd", {"numpy", "torch", "monai"}),
         ("monai_kd.cli.main", {"numpy", "torch", "monai"}),
         ("monai_kd.utils", {"numpy", "torch", "monai"}),
-        ("monai_kd.data", {"monai", "ignite", "matplotlib"}),
+        ("monai_kd.data", {"torch", "scipy", "monai", "ignite", "matplotlib"}),
     ],
 )
 def test_a_light_room_stays_light(module, heavy):

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Radiograph files, regions, datalists, splits, leak gate, phantom archive."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from monai_kd.data.build import build_datalist, read_salt
-from monai_kd.data.cache import CachedDataset
-from monai_kd.data.collate import collate_items
 from monai_kd.data.datalist import (
     Datalist,
     DatalistError,
@@ -12,10 +15,8 @@ from monai_kd.data.datalist import (
     save_datalist,
     sha256_of_sections,
 )
-from monai_kd.data.films import FilmDataset, describe_datalist, find_films
 from monai_kd.data.labels import LabelColumns
 from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
-from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
 from monai_kd.data.radiograph import (
     RADIOGRAPH_POLICIES,
     Radiograph,
@@ -26,8 +27,14 @@ from monai_kd.data.radiograph import (
 from monai_kd.data.region_formats import REGION_FORMATS, RegionFormat, read_regions
 from monai_kd.data.region_table import RegionTable
 from monai_kd.data.regions import Region, RegionError, region_kind, regions_to_mask
-from monai_kd.data.sampler import EpochSampler
 from monai_kd.data.splits import SplitSettings, check_sections, split_patients
+
+if TYPE_CHECKING:
+    from monai_kd.data.cache import CachedDataset
+    from monai_kd.data.collate import collate_items
+    from monai_kd.data.films import FilmDataset, describe_datalist, find_films
+    from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
+    from monai_kd.data.sampler import EpochSampler
 
 __all__ = [
     "FAKE_FAMILY_NAMES",
@@ -68,3 +75,23 @@ __all__ = [
     "split_patients",
     "stored_pixels_sha256",
 ]
+
+# Imported when first asked for: these need torch or SciPy, which the command line can do without.
+_LATE = {
+    "CachedDataset": "cache",
+    "EpochSampler": "sampler",
+    "FAKE_FAMILY_NAMES": "phantom",
+    "FilmDataset": "films",
+    "collate_items": "collate",
+    "describe_datalist": "films",
+    "draw_phantom_archive": "phantom",
+    "find_films": "films",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 import torch
@@ -42,7 +43,19 @@ def test_both_formats_are_timed_in_turn_and_only_once(monkeypatch):
     timed = pretend(monkeypatch, float32=1.0, bfloat16=1.0)
     choose_precision("auto", "cpu")
     choose_precision("auto", torch.device("cpu"))
-    assert timed == [torch.float32, torch.bfloat16] * 5
+    assert timed == [torch.float32, torch.bfloat16] * 6
+
+
+def test_one_disturbed_round_decides_nothing(monkeypatch):
+    rounds = iter([1.0, 1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0, 1.0, 1.0, 1.0])
+    monkeypatch.setattr(precision, "_time_one_step", lambda *_: next(rounds))
+    assert precision.bfloat16_speedup() == 1.0
+
+
+def test_a_busy_machine_does_not_count():
+    before = precision._seconds()
+    time.sleep(0.05)
+    assert precision._seconds() - before < 0.02
 
 
 def test_the_decision_and_the_ratio_are_logged(monkeypatch, caplog):
