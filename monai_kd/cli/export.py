@@ -37,7 +37,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("run_dir", metavar="RUN", help="output_dir of a training")
     parser.add_argument("--bundle", metavar="FOLDER", help="default: the bundle the run names")
     parser.add_argument(
-        "--formats", nargs="+", choices=("torchscript", "onnx"), default=["torchscript", "onnx"]
+        "--formats",
+        nargs="+",
+        choices=("torchscript", "onnx"),
+        default=["torchscript", "onnx"],
+        help="default: both",
     )
     parser.set_defaults(run=run)
     return parser

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,27 @@ class Datalist:
             _with_paths(item, self.root) | {"item": f"section {name}, item {number}"}
             for number, item in enumerate(self.sections[name])
         ]
+
+    def with_findings(self, findings: Sequence[str]) -> Datalist:
+        """Return this datalist with its labels in another order, that of a trained model.
+
+        Args:
+            findings: names in the order that is wanted.
+
+        Raises:
+            DatalistError: if these are not the findings of this datalist.
+        """
+        if sorted(findings) != sorted(self.findings):
+            raise DatalistError(
+                f"Datalist: the findings must be those of the model, {', '.join(findings)}, got "
+                f"{', '.join(self.findings)}. Build the datalist with the same label columns."
+            )
+        order = [self.findings.index(name) for name in findings]
+        sections = {
+            name: [item | {"label": [item["label"][column] for column in order]} for item in items]
+            for name, items in self.sections.items()
+        }
+        return replace(self, findings=list(findings), sections=sections)
 
 
 def load_datalist(path: str | os.PathLike[str], *, check_files: bool = True) -> Datalist:

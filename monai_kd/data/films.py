@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from monai_kd.data.archive import scan_archive
 from monai_kd.data.datalist import Datalist, open_datalist
-from monai_kd.utils import MonaiKDError
+from monai_kd.utils import MonaiKDError, root_cause, write_atomically
 
 __all__ = ["FilmDataset", "describe_datalist", "find_films"]
 
@@ -26,7 +26,11 @@ _KEPT = ("id", "patient_id", "sex", "age", "view", "site")
 
 
 def find_films(
-    dataset_dir: str | os.PathLike[str], *, section: str = "test", salt: str = ""
+    dataset_dir: str | os.PathLike[str],
+    *,
+    section: str = "test",
+    salt: str = "",
+    mapping_file: str | os.PathLike[str] = "",
 ) -> list[dict[str, Any]]:
     """Return the films that a model is asked about.
 
@@ -38,11 +42,22 @@ def find_films(
         section: section of the datalist, if there is one.
         salt: of the ids; empty takes a new one each time, so nobody can go back from an id to a
             name. With a salt of your own you can: hash the name again.
+        mapping_file: CSV that says which id is which file, readable by its owner alone; keep it
+            with the films, not with the results. Empty writes none.
 
     Raises:
         MonaiKDError: if the folder holds no radiograph.
     """
-    folder = Path(dataset_dir)
+    films = _films(Path(dataset_dir), section, salt)
+    if mapping_file:
+        rows = [f"{film['id']},{film['image']}\n" for film in films]
+        content = "".join(["id,image\n", *rows]).encode()
+        write_atomically(mapping_file, lambda file: file.write(content))
+        Path(mapping_file).chmod(0o600)
+    return films
+
+
+def _films(folder: Path, section: str, salt: str) -> list[dict[str, Any]]:
     if (folder / "datalist.json").exists() or folder.name == "phantom":
         return open_datalist(folder).section(section)
     names = scan_archive(folder)
@@ -91,9 +106,12 @@ class FilmDataset(Dataset[dict[str, Any]]):
         try:
             image = self.transform({"image": item["image"]})["image"]
             problem = ""
-        except MonaiKDError as error:
+        except Exception as error:  # MONAI's Compose wraps what a transform raises
+            cause = root_cause(error)
+            if not isinstance(cause, MonaiKDError):
+                raise
             image = torch.zeros(1, self.spatial_size, self.spatial_size)
-            problem = str(error)
+            problem = str(cause).partition(". ")[0] + "."
             _log.warning("Film %d has no prediction. %s", index, problem)
         return {**kept, "image": torch.as_tensor(image), "index": index, "problem": problem}
 

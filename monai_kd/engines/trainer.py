@@ -76,4 +76,4 @@ def _set_epoch(engine: Engine, sampler: Any) -> None:
 def _share_buffers(engine: Engine) -> None:
     """Before an epoch's validation: all processes validate the network that one of them saves."""
     if engine.state.iteration % (engine.state.epoch_length or 1) == 0:
-        share_buffers(engine.network)  # type: ignore[attr-defined]
+        share_buffers(engine.network)

@@ -10,7 +10,7 @@ from monai_kd.handlers.keep_best import KeepBest, save_model
 from monai_kd.handlers.predictions import CollectPredictions, PredictionsCSV, probabilities
 from monai_kd.handlers.progress import TerminalProgress
 from monai_kd.handlers.record_metrics import RecordMetrics
-from monai_kd.handlers.run_checkpoint import RunCheckpoint
+from monai_kd.handlers.run_checkpoint import RunCheckpoint, refuse_existing_run
 from monai_kd.handlers.schedule import ScheduleHandler, set_attribute, set_learning_rate
 from monai_kd.handlers.stepping import ends_in_optimizer_step
 from monai_kd.handlers.stop_on_nan import StopOnNaN
@@ -34,6 +34,7 @@ __all__ = [
     "ends_in_optimizer_step",
     "large_overlay",
     "probabilities",
+    "refuse_existing_run",
     "save_model",
     "save_png",
     "set_attribute",

@@ -131,8 +131,10 @@ def large_overlay(film: Tensor, cam: Tensor, *, region_mask: Tensor | None = Non
         RGB picture, uint8, ``(H', W', 3)``.
     """
     scale = max(1.0, 320 / film.shape[-1])
-    smooth = {"scale_factor": scale, "mode": "bilinear", "align_corners": False}
-    film, cam = (F.interpolate(part[None].float().cpu(), **smooth)[0, 0] for part in (film, cam))
+    film, cam = (
+        F.interpolate(part[None].float().cpu(), scale_factor=scale, mode="bilinear")[0, 0]
+        for part in (film, cam)
+    )
     if region_mask is not None:
         region_mask = F.interpolate(region_mask[None].float().cpu(), scale_factor=scale)[0, 0]
     return overlay(film.clamp(0, 1), cam.clamp(0, 1), region_mask=region_mask)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from monai_kd.utils import check_choice, write_text_atomically
 from monai_kd.utils.distributed import gather_objects, is_main_process
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["CollectPredictions", "PredictionsCSV", "probabilities"]
 
@@ -131,6 +134,8 @@ class PredictionsCSV:
                 ]
             )
         write_text_atomically(self.path, text.getvalue())
+        unread = sum(bool(problem) for problem in table.get("problem", []))
+        _log.info("predictions.csv: %d films, %d of them not readable", len(table["prob"]), unread)
 
 
 def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:

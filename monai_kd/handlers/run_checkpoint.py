@@ -16,7 +16,7 @@ from monai_kd.utils import MonaiKDError, write_atomically
 from monai_kd.utils.distributed import gather_objects, is_main_process, process_rank
 from monai_kd.utils.rng import random_state, restore_random_state
 
-__all__ = ["RunCheckpoint"]
+__all__ = ["RunCheckpoint", "refuse_existing_run"]
 
 _log = logging.getLogger(__name__)
 
@@ -100,13 +100,9 @@ class RunCheckpoint:
             MonaiKDError: if a checkpoint is there and ``resume`` is False, if it does not fit the
                 networks of this run, or if it cannot be read.
         """
+        refuse_existing_run(self.path.parent.parent, resume=self.resume)
         if not self.path.exists():
             return
-        if not self.resume:
-            raise MonaiKDError(
-                "RunCheckpoint: `output_dir` already holds a run. Set `resume` true to go on with "
-                "it, or give another `output_dir`."
-            )
         state = self._read(engine)
         try:
             for name, part in self.parts.items():
@@ -135,3 +131,21 @@ class RunCheckpoint:
                 "there to start again."
             ) from error
         return state
+
+
+def refuse_existing_run(folder: str | os.PathLike[str], *, resume: bool) -> None:
+    """Stop before anything is written into a directory that holds another run.
+
+    Args:
+        folder: the run directory.
+        resume: whether going on with what is there is what the user wants.
+
+    Raises:
+        MonaiKDError: if there is a checkpoint of a student or a teacher, and ``resume`` is False.
+    """
+    places = (Path(folder) / "checkpoints", Path(folder) / "teacher" / "checkpoints")
+    if not resume and any((place / "last.pt").exists() for place in places):
+        raise MonaiKDError(
+            "RunCheckpoint: `output_dir` already holds a run. Set `resume` to True to go on with "
+            "it, or give another `output_dir`."
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from monai_kd.report.run_files import read_run
@@ -49,7 +49,7 @@ def write_side_by_side(
     return path
 
 
-def side_by_side_png(rows: dict[str, Sequence[bytes]]) -> bytes:
+def side_by_side_png(rows: Mapping[str, Sequence[bytes]]) -> bytes:
     """Return a grid of pictures, one row per model.
 
     Args:

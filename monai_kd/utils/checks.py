@@ -60,18 +60,20 @@ def check_choice(caller: str, name: str, value: object, choices: Iterable[str]) 
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean `x`?"`` for the nearest known word, or an empty string.
+    """Return ``" Did you mean `x`?"`` for the nearest known words, or an empty string.
 
     Args:
         word: what was typed.
-        known: what would have been right.
+        known: what would have been right; up to three that are about equally near are named.
 
     Example:
-        >>> did_you_mean("epohcs", ["max_epochs", "epochs"])
-        ' Did you mean `epochs`?'
+        >>> did_you_mean("epohcs", ["kd_epochs", "max_epochs", "batch_size"])
+        ' Did you mean `kd_epochs` or `max_epochs`?'
     """
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
+    score = {one: difflib.SequenceMatcher(None, word, one).ratio() for one in near}
+    best = [f"`{one}`" for one in near if score[one] > score[near[0]] - 0.1]
+    return f" Did you mean {' or '.join(best)}?" if best else ""
 
 
 def pick(name: str, value: str, table: Mapping[str, T]) -> T:

@@ -57,7 +57,7 @@ def describe_error(error: BaseException) -> str:
     message = _without_images(" ".join(_message(cause).split()))
     if len(message) > _LONGEST:
         message = message[: _LONGEST - 4].rstrip() + " ..."
-    place = _config_id(error)
+    place = "" if isinstance(cause, MonaiKDError) else _config_id(error)
     return f"in `{place}` of the config: {message}" if place else message
 
 
@@ -85,7 +85,7 @@ def _print_error(
     sys.stderr.write(f"{who}: {describe_error(error)}\n")
     if wants_traceback():
         sys.__excepthook__(kind, error, traceback)
-    else:
+    elif not isinstance(root_cause(error), MonaiKDError):
         sys.stderr.write(f"{who}: {_TRACEBACK_HINT}\n")
 
 

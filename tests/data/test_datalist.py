@@ -191,3 +191,18 @@ def test_the_phantom_archive_is_drawn_when_it_is_not_there(tmp_path, monkeypatch
     assert len(drawn) == 1
     with pytest.raises(DatalistError, match=r"must hold datalist\.json, got a folder without"):
         open_datalist(tmp_path)
+
+
+def test_labels_follow_the_order_of_a_trained_model(tmp_path):
+    items = [{"image": "a.png", "label": [1, 0, None]}]
+    datalist = Datalist(["a", "b", "c"], False, {"test": items}, tmp_path)
+    turned = datalist.with_findings(["c", "a", "b"])
+    assert turned.findings == ["c", "a", "b"]
+    assert turned.sections["test"][0]["label"] == [None, 1, 0]
+    assert datalist.sections["test"][0]["label"] == [1, 0, None]
+
+
+def test_other_findings_than_the_models_are_refused(tmp_path):
+    datalist = Datalist(["a", "b"], False, {"test": []}, tmp_path)
+    with pytest.raises(DatalistError, match="must be those of the model, a, c, got a, b"):
+        datalist.with_findings(["a", "c"])

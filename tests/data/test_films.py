@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from monai.transforms import Compose
 from PIL import Image
 
 from monai_kd.data import (
@@ -14,6 +15,7 @@ from monai_kd.data import (
     find_films,
     read_radiograph,
 )
+from monai_kd.transforms import LoadRadiographd
 from monai_kd.utils import MonaiKDError
 
 
@@ -95,3 +97,31 @@ def test_a_description_counts_and_names_nobody(tmp_path):
             "sites": {"north": 1},
         }
     }
+
+
+def test_what_monais_compose_wraps_is_still_a_problem_of_one_film(tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    films = FilmDataset(
+        [{"image": str(tmp_path / "bad.png"), "id": "a"}],
+        transform=Compose([LoadRadiographd("image")]),
+        spatial_size=4,
+    )
+    assert films[0]["problem"]
+
+
+def test_a_fault_of_the_program_is_not_a_problem_of_the_film(tmp_path):
+    films = FilmDataset(
+        [{"image": str(png(tmp_path / "a.png")), "id": "a"}],
+        transform=lambda item: item["no such key"],
+        spatial_size=4,
+    )
+    with pytest.raises(KeyError, match="no such key"):
+        films[0]
+
+
+def test_the_mapping_ties_ids_to_files_for_its_owner_alone(tmp_path):
+    png(tmp_path / "films" / "a.png")
+    mapping = tmp_path / "private.csv"
+    (film,) = find_films(tmp_path / "films", mapping_file=mapping)
+    assert mapping.read_text().splitlines()[1] == f"{film['id']},{film['image']}"
+    assert mapping.stat().st_mode & 0o777 == 0o600

@@ -100,7 +100,7 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
 
 def test_refuses_to_overwrite_a_run(tmp_path):
     run(tmp_path, 1)
-    with pytest.raises(MonaiKDError, match=r"already holds a run\. Set `resume` true"):
+    with pytest.raises(MonaiKDError, match=r"already holds a run\. Set `resume` to True"):
         run(tmp_path, 1)
 
 
