@@ -82,7 +82,7 @@ def export_model(
 def _export_torchscript(network: nn.Module, run: Path, given: dict[str, Any]) -> ExportedModel:
     path = run / "model.ts"
     ckpt_export(filepath=str(path), **given)
-    scripted = torch.jit.load(str(path), map_location="cpu").eval()
+    scripted = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     return ExportedModel(path, _largest_difference(network, scripted, given["input_shape"]))
 
 
