@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from ignite.engine import Engine, Events
@@ -100,9 +100,10 @@ class RunCheckpoint:
             MonaiKDError: if a checkpoint is there and ``resume`` is False, if it does not fit the
                 networks of this run, or if it cannot be read.
         """
-        refuse_existing_run(self.path.parent.parent, resume=self.resume)
         if not self.path.exists():
             return
+        if not self.resume:
+            _refuse()
         state = self._read(engine)
         try:
             for name, part in self.parts.items():
@@ -143,9 +144,14 @@ def refuse_existing_run(folder: str | os.PathLike[str], *, resume: bool) -> None
     Raises:
         MonaiKDError: if there is a checkpoint of a student or a teacher, and ``resume`` is False.
     """
+    # Its teacher's, too: a run that died before its student began has one.
     places = (Path(folder) / "checkpoints", Path(folder) / "teacher" / "checkpoints")
     if not resume and any((place / "last.pt").exists() for place in places):
-        raise MonaiKDError(
-            "RunCheckpoint: `output_dir` already holds a run. Set `resume` to True to go on with "
-            "it, or give another `output_dir`."
-        )
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise MonaiKDError(
+        "RunCheckpoint: `output_dir` already holds a run. Set `resume` to True to go on with "
+        "it, or give another `output_dir`."
+    )

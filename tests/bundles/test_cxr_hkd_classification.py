@@ -33,7 +33,6 @@ def merged(hkd, names):
 
 
 def test_metadata_fits_the_schema_it_names(hkd, tmp_path):
-    import jsonschema
     from monai.bundle import verify_metadata
 
     metadata = hkd.config("metadata")
@@ -42,7 +41,7 @@ def test_metadata_fits_the_schema_it_names(hkd, tmp_path):
     verify_metadata(metadata_file, filepath=str(SCHEMA))
     broken = tmp_path / "metadata.json"
     broken.write_text(json.dumps({key: metadata[key] for key in metadata if key != "authors"}))
-    with pytest.raises(jsonschema.ValidationError, match="authors"):
+    with pytest.raises(ValueError, match="'authors' is a required property"):
         verify_metadata(str(broken), filepath=str(SCHEMA))
 
 
@@ -71,7 +70,10 @@ def test_each_knob_has_a_row_in_the_readme(hkd):
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
 def test_every_setting_has_a_reader(hkd, names):
-    assert unknown_settings(merged(hkd, names)) == []
+    # `evaluate` replaces the `run` that reads these two; they belong to the training
+    idle = {"teacher_path", "settings"} if "evaluate" in names else set()
+    assert set(unknown_settings(merged(hkd, names))) == idle
+    assert unknown_settings({**merged(hkd, names), "epohcs": 2})[-1] == "epohcs"
 
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)

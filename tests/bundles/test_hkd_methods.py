@@ -25,6 +25,7 @@ def test_the_baseline_asks_no_teacher_and_needs_none(hkd, archive, tmp_path):
     assert not (tmp_path / "teacher").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "part"), [("self_distillation", "feature"), ("soft_target", "soft")]
 )
@@ -35,6 +36,7 @@ def test_a_method_with_a_teacher_trains_it_first(hkd, archive, tmp_path, method,
     assert any(part in name for name in parts)
 
 
+@pytest.mark.slow
 def test_the_teacher_of_self_distillation_sees_whole_films(hkd, archive, tmp_path):
     train(hkd, archive, tmp_path / "self", method="self_distillation")
     train(hkd, archive, tmp_path / "hkd", method="hkd")
@@ -76,6 +78,7 @@ def fractures(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_independent_findings_with_unknown_labels_train_to_the_end(hkd, fractures, tmp_path):
     rows = train(hkd, fractures, tmp_path / "run", region_weight=0.5)
     assert all(0 < float(row["train_loss"]) < 10 for row in rows)
@@ -87,6 +90,7 @@ def test_independent_findings_with_unknown_labels_train_to_the_end(hkd, fracture
     assert max(abs(total - 1) for total in sums) > 1e-3  # not a softmax
 
 
+@pytest.mark.slow
 def test_a_finished_teacher_is_used_and_not_trained_again(hkd, archive, finished, tmp_path):
     teacher = finished.run / "teacher" / "model.pt"
     before = teacher.read_bytes()
@@ -112,6 +116,7 @@ def test_a_finished_teacher_is_used_and_not_trained_again(hkd, archive, finished
     assert again["train_loss"] == first["train_loss"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_and_leaves_its_finished_teacher_alone(
     hkd, archive, tmp_path, caplog
 ):
@@ -139,6 +144,7 @@ def test_a_second_training_does_not_overwrite_the_first(hkd, archive, finished):
     assert (finished.run / "model.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_teacher_learns_and_is_frozen_whichever_trainer_is_built_first(hkd, archive, tmp_path):
     """MONAI's property check builds the student's trainer, which freezes the teacher, first."""
     workflow = hkd.workflow(
