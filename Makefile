@@ -16,6 +16,8 @@ VENV ?= .venv
 PYTHON ?= $(shell .ci/find-python)
 PYTEST ?=
 RUN := $(VENV)/bin/python
+# Two processes with one thread each; a test file stays in one of them.
+TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -39,13 +41,13 @@ demo: $(STAMP)
 	$(RUN) -m monai_kd demo
 
 test: $(STAMP)
-	$(RUN) -m pytest -m "not slow and not gpu" $(PYTEST)
+	$(TESTS) -m "not slow and not gpu" $(PYTEST)
 
 test-slow: $(STAMP)
-	$(RUN) -m pytest -m "slow and not gpu" $(PYTEST)
+	$(TESTS) -m "slow and not gpu" $(PYTEST)
 
 bundles: $(STAMP)
-	$(RUN) -m pytest -m "not gpu" tests/bundles $(PYTEST)
+	$(TESTS) -m "not gpu" tests/bundles $(PYTEST)
 
 check: $(STAMP)
 	$(RUN) -m ruff check .
