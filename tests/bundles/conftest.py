@@ -144,7 +144,7 @@ def _leave_the_process_as_it_was():
 
 @pytest.fixture(scope="session")
 def finished(archive, tmp_path_factory):
-    """A run directory after training, evaluation and inference with heat maps, and its predictions."""
+    """A run after training and evaluation, and its predictions with heat maps."""
     folder = tmp_path_factory.mktemp("finished")
     run, predictions = folder / "run", folder / "predictions"
     where = {"dataset_dir": archive, "output_dir": run}

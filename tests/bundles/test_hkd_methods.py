@@ -40,11 +40,9 @@ def test_a_method_with_a_teacher_trains_it_first(hkd, archive, tmp_path, method,
 def test_the_teacher_of_self_distillation_sees_whole_films(hkd, archive, tmp_path):
     train(hkd, archive, tmp_path / "self", method="self_distillation")
     train(hkd, archive, tmp_path / "hkd", method="hkd")
-    leaks = {
-        name: json.loads((tmp_path / name / "teacher" / "leakage.json").read_text())
-        for name in ("self", "hkd")
-    }
-    assert leaks["self"]["accuracy"] == leaks["self"]["shuffled_region_accuracy"]
+    # with whole films there is no region whose look could give a class away
+    assert not (tmp_path / "self" / "teacher" / "leakage.json").exists()
+    assert (tmp_path / "hkd" / "teacher" / "leakage.json").exists()
     states = [
         torch.load(tmp_path / name / "teacher" / "model.pt", weights_only=True)
         for name in ("self", "hkd")
