@@ -538,7 +538,7 @@ print(f"student minus baseline: {mean:+.3f} (95% CI {low:+.3f} to {high:+.3f})")
 #   much as the method does: train several, and report all of them. The gain in the paper, 2.3
 #   points of accuracy for its best network, was measured on 217 films, where one standard error is
 #   about 2.7 points.
-# - **Decision regions: no better aim was shown.** The maps put little more of their mass into the
+# - **Decision regions: no better aim was shown.** The maps put little or no more mass into the
 #   outlines than a map without any aim, and the student not surely more than the baseline. These
 #   networks are small and untrained before, and their maps have 4 x 4 places. A picture in which
 #   the student looks right is easily found; the mean over all films is what counts.
