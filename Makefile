@@ -7,6 +7,7 @@
 #   make bundles   the tests of the bundles alone, slow ones included
 #   make check     ruff, mypy, import-linter
 #   make api       write tests/api_surface.json anew, after a change of public names on purpose
+#   make notebooks run the tutorials and write their notebooks anew
 #   make benchmark the short speed measurements
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment, PYTEST="-x -k word" adds
@@ -21,7 +22,7 @@ TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bundles check format api benchmark clean
+.PHONY: help setup demo test test-slow bundles check format api notebooks benchmark clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +62,10 @@ format: $(STAMP)
 
 api: $(STAMP)
 	MONAI_KD_UPDATE_API=1 $(RUN) -m pytest -q tests/test_contracts.py -k api_surface
+
+notebooks: $(STAMP)
+	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[tutorials]"
+	$(RUN) .ci/write_notebook.py tutorials/*.py
 
 benchmark: $(STAMP)
 	$(RUN) benchmarks/startup.py
