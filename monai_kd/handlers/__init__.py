@@ -12,7 +12,7 @@ from monai_kd.handlers.progress import TerminalProgress
 from monai_kd.handlers.record_metrics import RecordMetrics
 from monai_kd.handlers.run_checkpoint import RunCheckpoint, refuse_existing_run
 from monai_kd.handlers.schedule import ScheduleHandler, set_attribute, set_learning_rate
-from monai_kd.handlers.stepping import ends_in_optimizer_step
+from monai_kd.handlers.stepping import ends_in_optimizer_step, optimizer_steps_before
 from monai_kd.handlers.stop_on_nan import StopOnNaN
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "clip_each_tensor",
     "ends_in_optimizer_step",
     "large_overlay",
+    "optimizer_steps_before",
     "probabilities",
     "refuse_existing_run",
     "save_model",

@@ -78,7 +78,8 @@ class EvaluationJSON:
     """Write ``evaluation.json``: the summary under the section's name, and what was asked to join.
 
     Args:
-        path: file to write; sections that are already there and not evaluated now stay.
+        path: file to write; sections that are already there and not evaluated now stay, unless
+            they are of another ``model_sha256``.
         section: name of the section, e.g. ``"test"``.
         extra: further top-level entries, e.g. ``{"teacher": {...}}``; None entries are left out.
     """
@@ -111,6 +112,9 @@ class EvaluationJSON:
         if not is_main_process():
             return
         content = json.loads(self.path.read_text()) if self.path.exists() else {}
+        if content.get("model_sha256") != self.extra.get("model_sha256"):
+            content = {}  # what was said of another model does not belong beside this one
+        content["predictions_of"] = self.section
         content.setdefault("sections", {})[self.section] = engine.state.summary
         content |= {name: value for name, value in self.extra.items() if value is not None}
         write_text_atomically(self.path, json.dumps(content, indent=2) + "\n")

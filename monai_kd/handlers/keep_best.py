@@ -77,6 +77,8 @@ class KeepBest:
             return
         self.best_value, self.best_epoch = value, engine.state.epoch
         if is_main_process():
+            for stale in ("model.safetensors", "SHA256SUMS"):  # of an earlier, shorter training
+                (self.folder / stale).unlink(missing_ok=True)
             save_model(self.network, self.folder / "model.pt")
 
     def finish(self, engine: Engine) -> None:

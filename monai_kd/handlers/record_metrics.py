@@ -7,6 +7,7 @@ import csv
 import io
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ class RecordMetrics:
     """Record the mean losses of each epoch, the schedules, and the validator's metrics.
 
     The losses are summed on the device and read once per epoch. ``metrics.csv`` is replaced in one
-    step; a resumed run drops the rows of the epochs that it repeats. TensorBoard events go to
-    ``tensorboard/``, ``curves.png`` is drawn when training ends.
+    step; a resumed run drops the rows of the epochs that it repeats. TensorBoard events go to one
+    file per run in ``tensorboard/<phase>/``, complete after each epoch; it hides what an earlier
+    run said about the epochs that this one repeats. ``curves.png`` is drawn when training ends.
 
     Args:
         folder: the run directory.
@@ -50,6 +52,7 @@ class RecordMetrics:
         self.schedules = tuple(schedules)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self._events: Path | None = None
 
     def attach(self, engine: Engine) -> None:
         """Add up after each iteration, write after each epoch, draw at the end.
@@ -57,6 +60,7 @@ class RecordMetrics:
         Args:
             engine: the trainer.
         """
+        engine.add_event_handler(Events.STARTED, self._begin_events)
         engine.add_event_handler(Events.EPOCH_STARTED, self._forget)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
@@ -115,13 +119,36 @@ class RecordMetrics:
         writer.writerows(rows)
         write_text_atomically(path, text.getvalue())
 
-    def _write_events(self, row: dict[str, Any]) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    def _begin_events(self, engine: Engine) -> None:
+        self._events = None
 
-        with SummaryWriter(str(self.folder / "tensorboard" / self.phase)) as writer:
-            for name, value in row.items():
-                if name not in ("phase", "epoch"):
-                    writer.add_scalar(name, value, row["epoch"])
+    def _write_events(self, row: dict[str, Any]) -> None:
+        """Append to this run's event file; it is open only here, whatever ends the training.
+
+        ``SummaryWriter`` would put the computer's name into the file's.
+        """
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard.summary import scalar
+
+        now = time.time()
+        step = int(row["epoch"])
+        events = [
+            Event(wall_time=now, step=step, summary=scalar(name, value))
+            for name, value in row.items()
+            if name not in ("phase", "epoch")
+        ]
+        if self._events is None:
+            folder = self.folder / "tensorboard" / self.phase
+            folder.mkdir(parents=True, exist_ok=True)
+            self._events = folder / f"events.out.tfevents.{now:.6f}"  # read in this order
+            purge = SessionLog(status=SessionLog.START)  # of this step and later ones
+            events.insert(0, Event(wall_time=now, step=step, session_log=purge))
+            events.insert(0, Event(wall_time=now, file_version="brain.Event:2"))
+        with self._events.open("ab") as file:
+            writer = RecordWriter(file)
+            for event in events:
+                writer.write(event.SerializeToString())
 
     def _draw(self, engine: Engine) -> None:
         if is_main_process() and (self.folder / "metrics.csv").exists():

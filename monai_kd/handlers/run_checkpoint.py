@@ -68,7 +68,8 @@ class RunCheckpoint:
             engine: the trainer.
 
         Raises:
-            MonaiKDError: if the disk does not take it; the previous checkpoint stays.
+            MonaiKDError: if a weight is not a finite number, or the disk does not take it; the
+                previous checkpoint stays.
         """
         random_states = gather_objects(random_state())
         if not is_main_process():
@@ -81,6 +82,12 @@ class RunCheckpoint:
             "iteration": engine.state.iteration,
             "random": random_states,
         }
+        if not _all_finite(state["parts"]):
+            raise MonaiKDError(
+                f"Training stopped: weights are not finite numbers after epoch {engine.state.epoch}. "
+                f"The checkpoint of epoch {engine.state.epoch - 1} is untouched. Lower "
+                "`learning_rate` or set `precision` to float32, then go on with `resume` True."
+            )
         try:
             write_atomically(self.path, lambda file: torch.save(state, file))
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
@@ -117,7 +124,9 @@ class RunCheckpoint:
         scaler = getattr(engine, "scaler", None)
         if scaler is not None and state["scaler"]:
             scaler.load_state_dict(state["scaler"])
-        engine.state.epoch, engine.state.iteration = state["epoch"], state["iteration"]
+        engine.state.epoch = state["epoch"]
+        length = engine.state.epoch_length  # another batch size or number of processes changes it
+        engine.state.iteration = state["iteration"] if length is None else state["epoch"] * length
         if process_rank() < len(state["random"]):
             restore_random_state(state["random"][process_rank()])
         _log.info("Resuming after epoch %d of %s.", state["epoch"], engine.state.max_epochs)
@@ -132,6 +141,17 @@ class RunCheckpoint:
                 "there to start again."
             ) from error
         return state
+
+
+def _all_finite(value: Any) -> bool:
+    """Return whether every floating tensor in a nest of dictionaries and lists is finite."""
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    if isinstance(value, Mapping):
+        return all(_all_finite(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return all(_all_finite(part) for part in value)
+    return True
 
 
 def refuse_existing_run(folder: str | os.PathLike[str], *, resume: bool) -> None:

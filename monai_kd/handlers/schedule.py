@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 
+from monai_kd.handlers.stepping import optimizer_steps_before
 from monai_kd.utils import Schedule, check_choice
 
 __all__ = ["ScheduleHandler", "set_attribute", "set_learning_rate"]
@@ -20,7 +21,8 @@ class ScheduleHandler:
         name: what the value is; it is also written to ``engine.state`` under this name.
         schedule: pure function of a count from 0, see :mod:`monai_kd.utils.schedules`.
         set_value: called with the value, see :func:`set_learning_rate`, :func:`set_attribute`.
-        by: ``"epoch"`` or ``"iteration"``, what is counted.
+        by: ``"epoch"`` or ``"iteration"``, what is counted. Iterations whose gradients are added up
+            for one optimizer step count as one.
 
     Raises:
         ValueError: if ``by`` is another word.
@@ -55,8 +57,10 @@ class ScheduleHandler:
         Args:
             engine: the trainer; its counts start at 1, the schedule's at 0.
         """
-        count = engine.state.epoch if self.by == "epoch" else engine.state.iteration
-        value = self.schedule(count - 1)
+        by_epoch = self.by == "epoch"
+        value = self.schedule(
+            engine.state.epoch - 1 if by_epoch else optimizer_steps_before(engine)
+        )
         self.set_value(value)
         setattr(engine.state, self.name, value)
 

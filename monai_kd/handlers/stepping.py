@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ignite.engine import Engine
 
-__all__ = ["ends_in_optimizer_step"]
+__all__ = ["ends_in_optimizer_step", "optimizer_steps_before"]
 
 
 def ends_in_optimizer_step(engine: Engine) -> bool:
@@ -23,3 +23,17 @@ def ends_in_optimizer_step(engine: Engine) -> bool:
         engine.state.iteration if length is None else (engine.state.iteration - 1) % length + 1
     )
     return bool(position % every == 0 or position == length)
+
+
+def optimizer_steps_before(engine: Engine) -> int:
+    """Return how often the optimizer has moved before the engine's present iteration.
+
+    Args:
+        engine: a MONAI ``SupervisedTrainer``.
+    """
+    every = int(getattr(engine, "accumulation_steps", 1))
+    length = engine.state.epoch_length
+    done = int(engine.state.iteration) - 1
+    if length is None:
+        return done // every
+    return done // length * -(-length // every) + done % length // every

@@ -5,9 +5,17 @@ What needs torch (``distributed``, ``rng``, ``precision``) is imported from its 
 the command line starts without it.
 """
 
-from monai_kd.utils.checks import MonaiKDError, check_choice, check_same_shape, did_you_mean, pick
+from monai_kd.utils.checks import (
+    MonaiKDError,
+    as_bool,
+    check_choice,
+    check_same_shape,
+    did_you_mean,
+    pick,
+)
 from monai_kd.utils.files import (
     sha256_of_file,
+    slug,
     write_atomically,
     write_sha256sums,
     write_text_atomically,
@@ -26,6 +34,7 @@ from monai_kd.utils.settings import read_json, read_settings, write_settings
 __all__ = [
     "MonaiKDError",
     "Schedule",
+    "as_bool",
     "check_choice",
     "check_same_shape",
     "choose_precision",
@@ -41,6 +50,7 @@ __all__ = [
     "read_settings",
     "root_cause",
     "sha256_of_file",
+    "slug",
     "unknown_settings",
     "wants_traceback",
     "write_atomically",

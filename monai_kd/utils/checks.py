@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["MonaiKDError", "check_choice", "check_same_shape", "did_you_mean", "pick"]
+__all__ = ["MonaiKDError", "as_bool", "check_choice", "check_same_shape", "did_you_mean", "pick"]
 
 
 class MonaiKDError(Exception):
@@ -74,6 +74,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     score = {one: difflib.SequenceMatcher(None, word, one).ratio() for one in near}
     best = [f"`{one}`" for one in near if score[one] > score[near[0]] - 0.1]
     return f" Did you mean {' or '.join(best)}?" if best else ""
+
+
+def as_bool(name: str, value: object) -> bool:
+    """Return a setting that is true or false, also when it comes as text from a command line.
+
+    Args:
+        name: the setting, e.g. ``"resume"``.
+        value: ``True``, ``False``, or such a word in any case.
+
+    Raises:
+        ValueError: if it is something else, such as 1 or ``"yes"``.
+    """
+    words = {"true": True, "false": False}
+    if str(value).lower() not in words:
+        raise ValueError(f"config: `{name}` must be True or False, got {value!r}.")
+    return words[str(value).lower()]
 
 
 def pick(name: str, value: str, table: Mapping[str, T]) -> T:

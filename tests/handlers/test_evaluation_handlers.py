@@ -143,6 +143,16 @@ def test_sections_are_added_and_replaced(tmp_path):
     assert "teacher" not in content
 
 
+def test_sections_of_another_model_are_dropped(tmp_path):
+    path = tmp_path / "evaluation.json"
+    for section, model in (("validation", "one"), ("test", "other")):
+        writer = EvaluationJSON(path, section=section, extra={"model_sha256": model})
+        evaluate([batch(0, 1)], *metrics(), writer)
+    content = json.loads(path.read_text())
+    assert list(content["sections"]) == ["test"]
+    assert content["predictions_of"] == "test"
+
+
 class LooksLeft(nn.Module):
     """One feature per half; finding 1 speaks from the left half alone."""
 

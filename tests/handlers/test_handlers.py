@@ -21,6 +21,7 @@ from monai_kd.handlers import (
     TerminalProgress,
     clip_each_tensor,
     ends_in_optimizer_step,
+    optimizer_steps_before,
     set_attribute,
     set_learning_rate,
 )
@@ -44,6 +45,12 @@ def engine_at(iteration=1, epoch=1, length=None, every=1, **more):
 def test_the_optimizer_moves_where_monai_says(every, moves):
     steps = [i for i in range(1, 11) if ends_in_optimizer_step(engine_at(i, length=5, every=every))]
     assert steps == moves
+
+
+def test_optimizer_steps_are_counted_across_epochs():
+    # Epochs of 5 iterations, 2 to a step: steps end in iterations 2, 4, 5, 7, 9, 10.
+    counts = [optimizer_steps_before(engine_at(i, length=5, every=2)) for i in range(1, 12)]
+    assert counts == [0, 0, 1, 1, 2, 3, 3, 4, 4, 5, 6]
 
 
 # Oracle: DISTL's own clip, vector D5.
@@ -176,6 +183,18 @@ def test_the_best_epoch_is_delivered(tmp_path, values, mode, epoch):
     weight, best = keep(tmp_path, values, mode=mode)
     assert weight == best.best_epoch == epoch
     assert load_file(tmp_path / "model.safetensors")["weight"].item() == epoch
+
+
+def test_what_an_earlier_training_left_goes_with_its_model(tmp_path):
+    for name in ("model.safetensors", "SHA256SUMS"):
+        (tmp_path / name).write_text("of another model")
+    engine = Engine(lambda *_: None)
+    network = nn.Linear(1, 1)
+    best = KeepBest(network, validator=engine, folder=tmp_path, metric="m")
+    engine.state.metrics = {"m": 1.0}
+    engine.state.epoch = 1
+    best(engine)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
 
 
 def test_without_a_number_the_last_epoch_is_delivered_and_said(tmp_path, caplog):

@@ -3,6 +3,7 @@
 
 import contextlib
 import errno
+import math
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ class Films(torch.utils.data.Dataset):
         return {"image": image, "label": torch.eye(2)[index % 2]}
 
 
-def run(folder, epochs, *, resume=False, stop_at=None, width=8):
+def run(folder, epochs, *, resume=False, stop_at=None, width=8, batch_size=4):
     """Train a network with dropout; ``stop_at`` breaks off in that iteration."""
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -39,7 +40,7 @@ def run(folder, epochs, *, resume=False, stop_at=None, width=8):
     trainer = DistillationTrainer(
         device="cpu",
         max_epochs=epochs,
-        train_data_loader=DataLoader(Films(), batch_size=4, sampler=sampler),
+        train_data_loader=DataLoader(Films(), batch_size=batch_size, sampler=sampler),
         network=network,
         optimizer=optimizer,
         loss_function=ClassificationLoss(activation="softmax"),
@@ -136,3 +137,20 @@ def test_the_checkpoint_loads_safely_and_names_nothing(tmp_path):
     run(tmp_path, 1)
     state = torch.load(tmp_path / "checkpoints" / "last.pt", weights_only=True)
     assert sorted(state) == ["epoch", "iteration", "parts", "random", "scaler"]
+
+
+@pytest.mark.parametrize("batch_size", [2, 12])
+def test_another_batch_size_still_trains_every_epoch(tmp_path, batch_size):
+    run(tmp_path, 2)
+    _, _, trainer = run(tmp_path, 4, resume=True, batch_size=batch_size)
+    assert trainer.state.epoch == 4
+    assert trainer.state.iteration == 4 * 12 // batch_size
+
+
+def test_weights_that_are_no_numbers_never_replace_a_checkpoint(tmp_path):
+    network, _, trainer = run(tmp_path, 1)
+    before = (tmp_path / "checkpoints" / "last.pt").read_bytes()
+    nn.init.constant_(network[1].weight, math.inf)
+    with pytest.raises(MonaiKDError, match="weights are not finite numbers after epoch 1"):
+        RunCheckpoint({"network": network}, folder=tmp_path, resume=True)(trainer)
+    assert (tmp_path / "checkpoints" / "last.pt").read_bytes() == before
