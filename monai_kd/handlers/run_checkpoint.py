@@ -84,8 +84,8 @@ class RunCheckpoint:
         }
         if not _all_finite(state["parts"]):
             raise MonaiKDError(
-                f"Training stopped: weights are not finite numbers after epoch {engine.state.epoch}. "
-                f"The checkpoint of epoch {engine.state.epoch - 1} is untouched. Lower "
+                "Training stopped: weights are not finite numbers after epoch "
+                f"{engine.state.epoch}. The checkpoint of epoch {engine.state.epoch - 1} is untouched. Lower "
                 "`learning_rate` or set `precision` to float32, then go on with `resume` True."
             )
         try:

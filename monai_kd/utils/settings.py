@@ -41,8 +41,8 @@ def write_settings(
     if changed:
         raise MonaiKDError(
             "write_settings: a resumed run must keep its settings, got another "
-            f"{_listed(changed)}. config.json in `output_dir` names those it began with; give these, "
-            "or another `output_dir`."
+            f"{_listed(changed)}. config.json in `output_dir` names those it began with; give "
+            "these, or another `output_dir`."
         )
     content = {**settings, "versions": {name: _version(name) for name in _PACKAGES}}
     write_text_atomically(Path(folder) / "config.json", json.dumps(content, indent=2) + "\n")

@@ -139,5 +139,5 @@ def test_bfloat16_answers_reach_the_loss_in_float32():
 
 
 def test_refuses_an_unknown_precision():
-    with pytest.raises(ValueError, match="`precision` must be one of .* Did you mean `float16`"):
+    with pytest.raises(ValueError, match=r"`precision` must be one of .* Did you mean `float16`"):
         PrecisionInferer("flaot16")
