@@ -41,6 +41,14 @@ def main() -> int:
     for name in COMMANDS:
         starts[f"monai_kd {name} --help"] = ["-m", "monai_kd", name, "--help"]
     starts["monai_kd doctor --quick"] = ["-m", "monai_kd", "doctor", "--quick"]
+    starts["monai_kd datalist, no label"] = [
+        "-m",
+        "monai_kd",
+        "datalist",
+        ".",
+        "--labels",
+        os.devnull,
+    ]
     seconds: dict[str, list[float]] = {name: [] for name in starts}
     for _ in range(args.runs):  # in turn, so that a slow moment hits all
         for name, words in starts.items():

@@ -181,9 +181,10 @@ def _percentile_ends(picture: StoredPicture, seen: Floats) -> tuple[float, float
 
 def _rescaled(picture: StoredPicture, words: Words) -> Floats:
     """Return the modality values of the pixels that are inside the picture, in one row."""
+    if picture.bits and picture.rules.padding is None and words.size:  # all of them are inside
+        kinds = np.arange(int(words.max()) + 1, dtype=words.dtype)
+        return picture.rules.rescale(picture.values_of(kinds).astype(np.float64))[words.reshape(-1)]
     stored = picture.values_of(words).astype(np.float64)
-    if picture.bits and picture.rules.padding is None:  # integers, all of them inside
-        return picture.rules.rescale(stored.reshape(-1))
     return picture.rules.rescale(stored[np.isfinite(stored) & ~picture.rules.is_padding(stored)])
 
 
