@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from monai_kd.utils import MonaiKDError
 
 __all__ = ["AmbiguousNameError", "Header", "ImageNames", "read_header", "scan_archive"]
 
+_log = logging.getLogger(__name__)
 _ENDINGS = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".nii.gz", ".nii")
 
 
@@ -77,7 +79,8 @@ def scan_archive(folder: str | os.PathLike[str]) -> list[str]:
     """List the radiographs below a folder, sorted, relative to it.
 
     DICOM, PNG, JPEG and NIfTI are known by their ending; a file without ending counts when it
-    starts as DICOM files do. Hidden files and folders, and ``DICOMDIR``, are left out.
+    starts as DICOM files do. Hidden files and folders, and ``DICOMDIR``, are left out. Files
+    without ending that cannot be read (dangling links) are left out and counted in the log.
 
     Args:
         folder: the archive.
@@ -88,14 +91,15 @@ def scan_archive(folder: str | os.PathLike[str]) -> list[str]:
     root = Path(folder)
     if not root.is_dir():
         raise MonaiKDError("scan_archive: FOLDER must exist, got none. Check its path.")
-    found = []
-    for place, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            (Path(place) / name).relative_to(root).as_posix()
-            for name in names
-            if not name.startswith(".") and _is_image(Path(place) / name)
-        ]
+    found, unreadable = [], 0
+    for path in _visible_files(root):
+        try:
+            if _is_image(path):
+                found.append(path.relative_to(root).as_posix())
+        except OSError:
+            unreadable += 1
+    if unreadable:
+        _log.warning("scan_archive: %d files cannot be read and are left out.", unreadable)
     return sorted(found)
 
 
@@ -130,10 +134,18 @@ def _dicom_header(path: Path) -> Header:
     return Header(size, str(header.get("PatientID", "") or "").strip())
 
 
+def _visible_files(root: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place) / name for name in names if not name.startswith("."))
+
+
 def _is_image(path: Path) -> bool:
     if _ending(path.name):
         return True
     if path.suffix or path.name == "DICOMDIR":
+        return False
+    if path.exists() and not path.is_file():  # a pipe would be waited for
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"

@@ -22,6 +22,7 @@ __all__ = [
     "Datalist",
     "DatalistError",
     "load_datalist",
+    "may_draw_phantom",
     "open_datalist",
     "save_datalist",
     "sha256_of_sections",
@@ -194,26 +195,43 @@ def sha256_of_sections(sections: dict[str, Any]) -> str:
 
 
 def open_datalist(dataset_dir: str | os.PathLike[str]) -> Datalist:
-    """Load ``datalist.json`` of a folder; a folder named ``phantom`` is drawn when it has none.
+    """Load ``datalist.json`` of a folder; a new folder named ``phantom`` is drawn.
 
     Args:
-        dataset_dir: folder with ``datalist.json``.
+        dataset_dir: folder with ``datalist.json``, or one that :func:`may_draw_phantom`.
 
     Raises:
         DatalistError: if the folder has no datalist, or one that is wrong.
     """
     folder = Path(dataset_dir)
     file = folder / "datalist.json"
-    if not file.exists() and folder.name == "phantom":
+    if not file.exists() and may_draw_phantom(folder):
         from monai_kd.data.phantom import draw_phantom_archive
 
         draw_phantom_archive(folder)
     if not file.exists():
         raise DatalistError(
             "open_datalist: `dataset_dir` must hold datalist.json, got a folder without. Build it "
-            "with `python -m monai_kd datalist FOLDER --labels CSV`."
+            "with `python -m monai_kd datalist FOLDER --labels CSV`. (The phantom archive is drawn "
+            "only into a folder named `phantom` that is missing or empty.)"
         )
     return load_datalist(file)
+
+
+def may_draw_phantom(folder: Path) -> bool:
+    """Return whether the phantom archive may be drawn into a folder.
+
+    It must be named ``phantom`` and be missing, empty (hidden files aside), or carry the mark of an
+    archive whose drawing was cut short. Nobody's own films get drawn ones among them.
+
+    Args:
+        folder: where to draw.
+    """
+    if folder.name != "phantom":
+        return False
+    if not folder.exists() or (folder / "phantom.json").exists():
+        return True
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _COMMON_SECTIONS = ("labeled", "unlabeled_1", "validation", "test")
 _OUR_KEYS = frozenset(
     {"image", "label", "regions", "lung_mask", "patient_id", "id", "pixel_sha256", "hidden_label"}
 )
+_PRIVATE_KEYS = ("id", "patient_id")
 
 
 def is_section(name: str) -> bool:
@@ -150,7 +151,11 @@ def _say(error: Any) -> str:
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return f"{subject} must have {' and '.join(f'`{key}`' for key in missing)}, got none."
-    return f"{subject} must be {error.schema['description']}, got {_kind(error.instance)}."
+    private = bool(error.path) and error.path[-1] in _PRIVATE_KEYS
+    got = _kind(error.instance)
+    if private and not isinstance(error.instance, str):  # a number may be a record number
+        got = "null" if error.instance is None else "no text"
+    return f"{subject} must be {error.schema['description']}, got {got}."
 
 
 def _kind(value: Any) -> str:

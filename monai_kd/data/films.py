@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import logging
 import os
 import secrets
@@ -16,10 +18,10 @@ import torch
 from torch.utils.data import Dataset
 
 from monai_kd.data.archive import scan_archive
-from monai_kd.data.datalist import Datalist, open_datalist
+from monai_kd.data.datalist import Datalist, may_draw_phantom, open_datalist
 from monai_kd.utils import MonaiKDError, root_cause, write_atomically
 
-__all__ = ["FilmDataset", "describe_datalist", "find_films"]
+__all__ = ["FilmDataset", "describe_datalist", "film_id", "find_films"]
 
 _log = logging.getLogger(__name__)
 _KEPT = ("id", "patient_id", "sex", "age", "view", "site")
@@ -34,7 +36,8 @@ def find_films(
 ) -> list[dict[str, Any]]:
     """Return the films that a model is asked about.
 
-    A folder with a ``datalist.json`` gives the items of one section. Any other folder gives every
+    A folder with a ``datalist.json`` gives the items of one section, and so does a new one named
+    ``phantom``, after the phantom archive was drawn into it. Any other folder gives every
     radiograph below it, in the order of their names; such a film's id is a salted hash of its name.
 
     Args:
@@ -50,15 +53,31 @@ def find_films(
     """
     films = _films(Path(dataset_dir), section, salt)
     if mapping_file:
-        rows = [f"{film['id']},{film['image']}\n" for film in films]
-        content = "".join(["id,image\n", *rows]).encode()
-        write_atomically(mapping_file, lambda file: file.write(content))
-        Path(mapping_file).chmod(0o600)
+        content = _mapping(films)
+        write_atomically(mapping_file, lambda file: file.write(content), mode=0o600)
     return films
 
 
+def film_id(item: Mapping[str, Any], index: int) -> str:
+    """Return an item's id; one without is called by its number.
+
+    Args:
+        item: a film.
+        index: its position among the films, from 0.
+    """
+    return str(item["id"]) if item.get("id") else f"film {index}"
+
+
+def _mapping(films: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "image"])
+    writer.writerows([film_id(film, index), film["image"]] for index, film in enumerate(films))
+    return text.getvalue().encode()
+
+
 def _films(folder: Path, section: str, salt: str) -> list[dict[str, Any]]:
-    if (folder / "datalist.json").exists() or folder.name == "phantom":
+    if (folder / "datalist.json").exists() or may_draw_phantom(folder):
         return open_datalist(folder).section(section)
     names = scan_archive(folder)
     if not names:
@@ -102,7 +121,7 @@ class FilmDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = self.data[index]
         kept = {key: item[key] for key in _KEPT if key in item}
-        kept.setdefault("id", f"film {index}")
+        kept["id"] = film_id(item, index)
         try:
             image = self.transform({"image": item["image"]})["image"]
             problem = ""

@@ -8,8 +8,10 @@ duplicates, study numbers) is one more entry of ``LEAK_CHECKS``.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -20,11 +22,17 @@ from monai_kd.utils import MonaiKDError
 
 __all__ = ["LEAK_CHECKS", "LeakReport", "check_leaks", "refuse_leaks"]
 
+_log = logging.getLogger(__name__)
+
 LEAK_CHECKS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
     "patients": lambda item: item.get("patient_id"),
+    "image files": lambda item: item["image"],
     "identical pictures": lambda item: item.get("pixel_sha256"),
 }
-"""What must not stand in two sections -> the identity of an item, or None when it is unknown."""
+"""What must not stand in two sections -> the identity of an item, or None when it is unknown.
+
+Items come with ``image`` as absolute path, links resolved.
+"""
 
 
 @dataclass
@@ -62,29 +70,35 @@ def check_leaks(datalist: Datalist, *, hash_pixels: bool = False) -> LeakReport:
         hash_pixels: read the images of items without ``pixel_sha256`` to find copies.
     """
     report = LeakReport()
+    placed = [
+        (section, item | {"image": os.path.realpath(datalist.root / item["image"])})
+        for section, items in datalist.sections.items()
+        for item in items
+    ]
+    if hash_pixels:
+        _add_hashes([item for _, item in placed])
     for check, identity in LEAK_CHECKS.items():
         sections_of: dict[str, set[str]] = defaultdict(set)
         unknown = 0
-        for section, items in datalist.sections.items():
-            for item in items:
-                own = identity(item)
-                if own is None and check == "identical pictures" and hash_pixels:
-                    own = _hash_pixels(datalist.root / item["image"])
-                if own is None:
-                    unknown += 1
-                else:
-                    sections_of[own].add(section)
+        for section, item in placed:
+            own = identity(item)
+            if own is None:
+                unknown += 1
+            else:
+                sections_of[own].add(section)
         report.shared[check] = _pairs(sections_of, list(datalist.sections))
         report.unknown[check] = unknown
     return report
 
 
-def refuse_leaks(datalist: Datalist, *, hash_pixels: bool = False) -> LeakReport:
-    """Raise when a patient or an identical picture stands in two sections.
+def refuse_leaks(datalist: Datalist, *, hash_pixels: bool = True) -> LeakReport:
+    """Raise when a patient, an image file or an identical picture stands in two sections.
+
+    What has no identity cannot be compared: how many these are is said in one warning.
 
     Args:
         datalist: what would be trained on.
-        hash_pixels: see :func:`check_leaks`.
+        hash_pixels: see :func:`check_leaks`; takes some milliseconds per film without a hash.
 
     Returns:
         The clean report, with the number of items that could not be compared.
@@ -93,6 +107,14 @@ def refuse_leaks(datalist: Datalist, *, hash_pixels: bool = False) -> LeakReport
         MonaiKDError: with the counts, never with names.
     """
     report = check_leaks(datalist, hash_pixels=hash_pixels)
+    unknown = ", ".join(f"{check}: {count}" for check, count in report.unknown.items() if count)
+    if unknown:
+        _log.warning(
+            "refuse_leaks: leaks cannot be excluded for items without `patient_id`, nor for "
+            "pictures that have no hash or could not be read. Items not compared, of %d: %s.",
+            sum(len(items) for items in datalist.sections.values()),
+            unknown,
+        )
     if not report.clean:
         said = "".join(f"\n  - {line}." for line in report.lines())
         raise MonaiKDError(
@@ -110,10 +132,21 @@ def _pairs(sections_of: Mapping[str, set[str]], order: list[str]) -> dict[tuple[
     return dict(counts)
 
 
+def _add_hashes(items: Sequence[dict[str, Any]]) -> None:
+    missing = [item for item in items if item.get("pixel_sha256") is None]
+    if missing:
+        _log.info("Leak check: hashing the pixels of %d films without a hash.", len(missing))
+    made: dict[str, str | None] = {}
+    for item in missing:
+        path = item["image"]
+        made[path] = made[path] if path in made else _hash_pixels(Path(path))
+        item["pixel_sha256"] = made[path]
+
+
 def _hash_pixels(path: Path) -> str | None:
     from monai_kd.data.radiograph import stored_pixels_sha256
 
     try:
         return stored_pixels_sha256(path)
-    except MonaiKDError:  # unreadable: said when it is loaded
+    except (MonaiKDError, OSError):  # unreadable: said when it is loaded
         return None

@@ -5,15 +5,27 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO
 
-__all__ = ["sha256_of_file", "write_atomically", "write_sha256sums", "write_text_atomically"]
+__all__ = [
+    "sha256_of_file",
+    "slug",
+    "write_atomically",
+    "write_sha256sums",
+    "write_text_atomically",
+]
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
+def write_atomically(
+    path: str | os.PathLike[str],
+    write: Callable[[IO[bytes]], object],
+    *,
+    mode: int | None = None,
+) -> None:
     """Write a file so that a reader, or a crash, sees the old one or the new one, never half.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and replace
@@ -22,6 +34,8 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
     Args:
         path: file to write; its folder is made when missing.
         write: called with the open binary file.
+        mode: permissions, such as ``0o600`` for its owner alone, which the file has from the start;
+            None gives those of any new file.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +46,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[IO[bytes]], 
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -47,6 +61,15 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
         text: its content.
     """
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def slug(text: str) -> str:
+    """Return ``text`` as part of a file name: ASCII letters, digits, - and _; others become _.
+
+    Args:
+        text: such as the name of a finding; an empty one gives ``_``.
+    """
+    return re.sub(r"[^0-9A-Za-z_-]", "_", text) or "_"
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:

@@ -17,6 +17,7 @@ from monai_kd.data import (
     save_datalist,
     sha256_of_sections,
 )
+from monai_kd.data.datalist import may_draw_phantom
 
 
 def item(**changes):
@@ -70,7 +71,16 @@ def test_null_regions_stay_null_and_empty_stay_empty(tmp_path):
         ({"regions": [{"box": [0, 0, 1, 1], "mask": "SECRET"}]}, "exactly one of `box`, `polygon`"),
         ({"regions": [{"box": [0, 0, 1, 1], "finding": "A"}]}, "null or one of a, b, got another"),
         ({"regions": {}}, "`regions` must be null (nobody drew), [] (looked, found nothing)"),
-        ({"patient_id": ""}, "`patient_id` must be a salted hash, as text, got an empty text"),
+        (
+            {"patient_id": ""},
+            "`patient_id` must be a salted hash of 1 to 64 letters, digits, - or _",
+        ),
+        ({"id": "../../SECRET"}, "(build the datalist with `python -m monai_kd datalist`, or hash"),
+        ({"patient_id": "John SECRET"}, "names and record numbers do not belong here), got a text"),
+        ({"patient_id": 4711}, "`patient_id` must be a salted hash of 1 to 64 letters"),
+        ({"id": {"SECRET": 4711}}, "names and record numbers do not belong here), got no text"),
+        ({"id": "SECRET\n"}, "`id` must be a salted hash"),
+        ({"id": "a" * 65}, "`id` must be a salted hash"),
         ({"lung_masks": "SECRET"}, "`lung_masks` must be a known name. Did you mean `lung_mask`?"),
     ],
 )
@@ -79,6 +89,12 @@ def test_says_section_item_field_and_what_was_got(tmp_path, changes, message):
     (said,) = refusal(path).splitlines()[1:]
     assert said.startswith("  - section `validation`, item 1: `")
     assert message in said
+    assert "4711" not in said
+
+
+def test_hashes_are_good_ids(tmp_path):
+    ids = {"id": "f" * 64, "patient_id": "aZ_-09"}
+    assert load_datalist(write(tmp_path, labeled=[item(**ids)])).sections["labeled"][0]["id"]
 
 
 def test_a_missing_field_is_named(tmp_path):
@@ -191,6 +207,36 @@ def test_the_phantom_archive_is_drawn_when_it_is_not_there(tmp_path, monkeypatch
     assert len(drawn) == 1
     with pytest.raises(DatalistError, match=r"must hold datalist\.json, got a folder without"):
         open_datalist(tmp_path)
+
+
+def test_nothing_is_drawn_into_a_folder_of_somebody(tmp_path):
+    own = tmp_path / "phantom"
+    own.mkdir()
+    (own / "film.png").touch()
+    with pytest.raises(DatalistError, match=r"drawn only into a folder .* missing or empty"):
+        open_datalist(own)
+    assert [path.name for path in own.iterdir()] == ["film.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "may"),
+    [
+        ("phantom", None, True),
+        ("phantom", [], True),
+        ("phantom", [".phantom.json.tmp"], True),
+        ("phantom", ["phantom.json", "dicom"], True),
+        ("phantom", ["film.png"], False),
+        ("films", None, False),
+    ],
+)
+def test_the_phantom_archive_is_drawn_where_it_harms_nobody(tmp_path, name, content, may):
+    folder = tmp_path / name
+    for one in content or []:
+        folder.mkdir(exist_ok=True)
+        (folder / one).touch()
+    if content == []:
+        folder.mkdir()
+    assert may_draw_phantom(folder) is may
 
 
 def test_labels_follow_the_order_of_a_trained_model(tmp_path):

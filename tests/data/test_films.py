@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """New films: any folder, and one bad file stops nothing."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from monai_kd.data import (
     describe_datalist,
     find_films,
     read_radiograph,
+    save_datalist,
 )
 from monai_kd.transforms import LoadRadiographd
 from monai_kd.utils import MonaiKDError
@@ -125,3 +128,21 @@ def test_the_mapping_ties_ids_to_files_for_its_owner_alone(tmp_path):
     (film,) = find_films(tmp_path / "films", mapping_file=mapping)
     assert mapping.read_text().splitlines()[1] == f"{film['id']},{film['image']}"
     assert mapping.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_mapping_quotes_names_and_numbers_films_without_id(tmp_path):
+    items = [{"image": str(png(tmp_path / name)), "label": [1]} for name in ('a,"b".png', "c.png")]
+    save_datalist(Datalist(["a"], False, {"test": items}, tmp_path), tmp_path / "datalist.json")
+    mapping = tmp_path / "private.csv"
+    films = find_films(tmp_path, mapping_file=mapping)
+    with mapping.open(newline="") as file:
+        rows = [(row["id"], row["image"]) for row in csv.DictReader(file)]
+    assert rows == [("film 0", films[0]["image"]), ("film 1", films[1]["image"])]
+    dataset = FilmDataset(films, transform=load, spatial_size=4)
+    assert [dataset[0]["id"], dataset[1]["id"]] == ["film 0", "film 1"]
+
+
+def test_a_folder_of_films_may_be_called_phantom(tmp_path):
+    png(tmp_path / "phantom" / "a.png")
+    assert len(find_films(tmp_path / "phantom")) == 1
+    assert [path.name for path in (tmp_path / "phantom").iterdir()] == ["a.png"]
