@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processor time of a bundle run until its first training step: ``python benchmarks/first_step.py``.
+"""Processor time of a bundle run until its first training step.
+
+    python benchmarks/first_step.py
 
 Runs the hkd bundle in this process, as ``python -m monai.bundle run`` does, on a phantom archive
 drawn before, with the small settings of the demo, and stops it after one step. Goal: under 8 s.
@@ -7,6 +9,7 @@ drawn before, with the small settings of the demo, and stops it after one step. 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import subprocess
@@ -59,10 +62,8 @@ def main() -> None:
         }
         sys.argv = ["monai.bundle", "run"]
         sys.argv += [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        try:
+        with contextlib.suppress(SystemExit):
             runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
-        except SystemExit:
-            pass
     before = 0.0
     for name, seconds in marks:
         print(f"{name:<32} {seconds:6.2f} s  (+{seconds - before:.2f})")
