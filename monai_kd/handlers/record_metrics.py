@@ -127,17 +127,23 @@ class RecordMetrics:
 
         ``SummaryWriter`` would put the computer's name into the file's.
         """
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.summary.writer.record_writer import RecordWriter
-        from torch.utils.tensorboard.summary import scalar
+        from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+            Event,
+            SessionLog,
+        )
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+        from tensorboard.summary.writer.record_writer import (  # type: ignore[import-untyped]
+            RecordWriter,
+        )
 
         now = time.time()
         step = int(row["epoch"])
-        events = [
-            Event(wall_time=now, step=step, summary=scalar(name, value))
+        values = [
+            Summary.Value(tag=name, simple_value=float(value))
             for name, value in row.items()
             if name not in ("phase", "epoch")
         ]
+        events = [Event(wall_time=now, step=step, summary=Summary(value=values))]
         if self._events is None:
             folder = self.folder / "tensorboard" / self.phase
             folder.mkdir(parents=True, exist_ok=True)

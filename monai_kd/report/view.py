@@ -211,12 +211,15 @@ def _teacher(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
     if not block:
         return None
     accuracy, shuffled = block.get("accuracy"), block.get("shuffled_region_accuracy")
+    unchecked = block.get("n") == 0  # no film got the regions of another one
+    shuffled = None if unchecked else shuffled
     drop = None if accuracy is None or shuffled is None else accuracy - shuffled
     guess = block.get("most_frequent")
     return {
         "accuracy": accuracy,
         "shuffled": shuffled,
         "drop": drop,
+        "unchecked": unchecked,
         "suspect": _suspect(drop),
         "ignorant": None not in (guess, accuracy) and accuracy < guess + 0.05,
     }

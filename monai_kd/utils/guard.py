@@ -34,13 +34,15 @@ __all__ = ["guard_config", "unknown_settings"]
 _ENTRY_POINTS = frozenset(
     {
         "bundle_root", "dataset_dir", "device", "displayable_configs", "evaluate", "finalize",
-        "experiment_name", "import", "imports", "inferer", "initialize", "is_not_rank0", "network",
-        "network_def", "output_dir", "postprocessing", "preprocessing", "run", "run_name",
-        "save_execute_config", "supported_apps", "tracking", "tracking_uri", "train",
-        "use_tensorrt", "val_interval", "validate", "workflow_type", "args_file", "config_file",
-        "final_id", "init_id", "logging_file", "meta_file", "run_id", "workflow_name",
+        "experiment_name", "import", "imports", "initialize", "is_not_rank0", "network",
+        "network_def", "output_dir", "run", "run_name", "save_execute_config", "supported_apps",
+        "tracking", "tracking_uri", "train", "use_tensorrt", "validate", "workflow_type",
+        "args_file", "config_file", "final_id", "init_id", "logging_file", "meta_file", "run_id",
+        "workflow_name",
     }
 )  # fmt: skip
+# Names that MONAI's bundle properties give to parts of a file, which may stand there idle; set by
+# an override, nothing but a reference reads them. Not known: `guard_config` knows a file's own.
 # Parts of sections such as `train` and `validate` that MONAI's bundle properties name.
 _SECTION_PARTS = frozenset(
     {

@@ -155,6 +155,16 @@ def test_the_leakage_check_is_said_in_words(tmp_path, shuffled, verdict):
     assert f"{shuffled:.1%}" in text
 
 
+@pytest.mark.parametrize("shuffled", [None, 0.873])  # older files have a number
+def test_a_leakage_check_without_any_exchange_is_no_verdict(tmp_path, shuffled):
+    block = {"accuracy": 0.873, "shuffled_region_accuracy": shuffled, "most_frequent": 0.4, "n": 0}
+    (tmp_path / "evaluation.json").write_text(json.dumps({"teacher": block}))
+    text = words(build_page(tmp_path).read_text())
+    assert "could not be checked" in text
+    assert "may answer from the outline" not in text
+    assert "it needs what the film shows" not in text
+
+
 def test_limits_of_this_run_are_named(page):
     assert "drawn by a program" in words(page)
     assert "The test set is small (90 images)" in words(page)

@@ -60,6 +60,10 @@ def why(error):
         ("learningrate", "unknown setting `learningrate`. Did you mean `learning_rate`?"),
         ("train#setings", "unknown setting `train::setings`. Did you mean `train::settings`?"),
         ("zzz", "unknown setting `zzz`. Nothing"),
+        ("val_interval", "unknown setting `val_interval`."),
+        ("postprocessing", "unknown setting `postprocessing`."),
+        ("inferer", "unknown setting `inferer`."),
+        ("preprocessing", "unknown setting `preprocessing`."),
     ],
 )
 def test_an_override_that_nothing_reads_stops_the_run(config, setting, message):
@@ -82,6 +86,17 @@ def test_an_override_that_nothing_reads_stops_the_run(config, setting, message):
 def test_overrides_that_have_a_reader_run(config, override, capsys):
     config(**override).run()
     assert "epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["val_interval", "postprocessing", "inferer", "preprocessing"])
+def test_a_standard_name_may_stand_idle_in_the_file_and_be_overridden(config, name):
+    content = {name: 1, **CONFIG}
+    config(content)
+    config(content, **{name: 2})
+
+
+def test_a_standard_name_that_an_override_reads_is_known(config):
+    config(val_interval=5, **{"train#settings": {"epochs": "@max_epochs", "each": "@val_interval"}})
 
 
 def test_an_override_may_take_the_reader_of_a_setting_away(config):
