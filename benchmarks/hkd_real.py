@@ -28,7 +28,7 @@ from typing import Any
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared" / "data"
 RESULTS = HERE / "results"
-METHODS = ("baseline", "soft_target", "self_distillation", "hkd", "hkd_region")
+METHODS = ("baseline", "soft_target", "self_distillation", "hkd", "hkd_region", "teacher")
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,14 @@ class Study:
         self.data = {mode: self._datasets(mode) for mode in ("mask", "whole")}
 
     def run(self, method: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Train one method; return its numbers and its test predictions."""
+        """Train one method; return its numbers and its test predictions.
+
+        ``teacher`` is hkd's teacher itself, shown the region images of the test.
+        """
         from monai_kd.losses import HKDLoss, SoftTargetLoss
+
+        if method == "teacher":
+            return self._evaluate(self._teacher("mask").network.network, "region_image")
 
         settings = self.settings
         weight = 0.0 if method == "baseline" else settings.feature_weight
@@ -224,7 +230,9 @@ class Study:
             ).run()  # fmt: skip
             load_model(network, Path(folder) / "model.pt")
 
-    def _evaluate(self, network: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _evaluate(
+        self, network: Any, image_key: str = "image"
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         from monai.engines import SupervisedEvaluator
 
         from monai_kd.engines import TeacherPrepareBatch
@@ -234,7 +242,7 @@ class Study:
             regions = DecisionRegions(network, folder=folder, pictures=0)
             evaluator = SupervisedEvaluator(
                 device="cpu", val_data_loader=self._loader("mask", "test"), network=network,
-                prepare_batch=TeacherPrepareBatch(None), decollate=False,
+                prepare_batch=TeacherPrepareBatch(None, image_key=image_key), decollate=False,
                 val_handlers=[*self._metrics(), regions],
             )  # fmt: skip
             evaluator.run()

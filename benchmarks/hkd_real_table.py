@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of hkd_real: mean and SD over seeds, paired differences with two 95% intervals.
 
-Both intervals are of the difference to the baseline of the same seed. *seeds* is Student's t over
+Both intervals are of the difference between two methods of the same seed. *seeds* is Student's t over
 the seeds: would another training come out alike? *seeds and patients* resamples seeds, and within
 them patients: would other films come out alike, too?
 """
@@ -20,6 +20,13 @@ from scipy import stats
 __all__ = ["table"]
 
 RESAMPLES = 2000
+PAIRS = (
+    ("soft_target", "baseline"),
+    ("self_distillation", "baseline"),
+    ("hkd", "baseline"),
+    ("hkd_region", "baseline"),
+    ("hkd", "self_distillation"),
+)
 SCORES = ("accuracy", "macro_f1", "macro_auroc")
 Rows = dict[str, dict[int, dict[str, float]]]
 Score = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], float]
@@ -56,25 +63,26 @@ def _lines(results: Path, data: str, rows: Rows) -> Iterator[str]:
         inside = _mean_sd([run["mass_inside"] for run in seeds.values()])
         share = np.mean([run["region_share"] for run in seeds.values()])
         yield f"| {method} | {cells} | {inside} ({share:.3f}) |"
-    yield "\n| minus baseline | points | 95% CI, seeds | 95% CI, seeds and patients | shown? |"
+    yield "\n| difference | points | 95% CI, seeds | 95% CI, seeds and patients | shown? |"
     yield "| --- | --- | --- | --- | --- |"
-    for method in rows:
-        if method != "baseline":
-            yield from _differences(results, data, method, rows)
+    for method, reference in PAIRS:
+        if method in rows and reference in rows:
+            yield from _differences(results, data, (method, reference), rows)
     yield ""
 
 
-def _differences(results: Path, data: str, method: str, rows: Rows) -> Iterator[str]:
-    seeds = sorted(set(rows[method]) & set(rows["baseline"]))
+def _differences(results: Path, data: str, pair: tuple[str, str], rows: Rows) -> Iterator[str]:
+    method, reference = pair
+    seeds = sorted(set(rows[method]) & set(rows[reference]))
     for name, score in (("accuracy", _accuracy), ("macro AUROC", _macro_auroc)):
         key = name.replace(" AUROC", "_auroc")
-        gains = [rows[method][seed][key] - rows["baseline"][seed][key] for seed in seeds]
+        gains = [rows[method][seed][key] - rows[reference][seed][key] for seed in seeds]
         low, high = _t_interval(gains)
-        both = _seeds_and_patients(results, data, method, seeds, score)
+        both = _seeds_and_patients(results, data, pair, seeds, score)
         shown = "yes" if low * high > 0 and both[0] * both[1] > 0 else "not shown"
         yield (
-            f"| {method}, {name} | {100 * np.mean(gains):+.1f} | {100 * low:+.1f} to "
-            f"{100 * high:+.1f} | {100 * both[0]:+.1f} to {100 * both[1]:+.1f} | {shown} |"
+            f"| {method} minus {reference}, {name} | {100 * np.mean(gains):+.1f} | "
+            f"{_span(low, high)} | {_span(*both)} | {shown} |"
         )
 
 
@@ -86,10 +94,9 @@ def _t_interval(gains: list[float]) -> tuple[float, float]:
 
 
 def _seeds_and_patients(
-    results: Path, data: str, method: str, seeds: list[int], score: Score
+    results: Path, data: str, pair: tuple[str, str], seeds: list[int], score: Score
 ) -> tuple[float, float]:
-    runs = {seed: (_load(results, data, method, seed), _load(results, data, "baseline", seed))
-            for seed in seeds}  # fmt: skip
+    runs = {seed: [_load(results, data, method, seed) for method in pair] for seed in seeds}
     random = np.random.default_rng(0)
     draws = []
     for _ in range(RESAMPLES):
@@ -133,3 +140,7 @@ def _auroc(prob: NDArray[Any], label: NDArray[Any], weight: NDArray[Any]) -> flo
 
 def _mean_sd(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"

@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from monai_kd.explain import grad_cam, mass_inside, overlay, pointing_game
-from monai_kd.utils import write_atomically
+from monai_kd.utils import slug, write_atomically
 
 __all__ = ["DecisionRegions", "large_overlay", "save_png"]
 
@@ -115,7 +115,7 @@ class DecisionRegions:
         for row in range(min(len(names), self.pictures - self._drawn)):
             film = (image[row] * self.sd + self.mean).clamp(0, 1)
             picture = large_overlay(film, cam[row], region_mask=region[row])
-            save_png(picture, self.folder / f"{names[row]}.png")
+            save_png(picture, self.folder / f"{slug(names[row])}.png")
             self._drawn += 1
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from monai_kd.explain import grad_cam
 from monai_kd.handlers.decision_regions import large_overlay, save_png
+from monai_kd.utils import slug
 
 __all__ = ["HeatMaps"]
 
@@ -68,5 +69,5 @@ class HeatMaps:
             film = (image[row] * self.sd + self.mean).clamp(0, 1)
             save_png(
                 large_overlay(film, cam[row]),
-                self.folder / f"{name}_{self.findings[int(finding[row])]}.png",
+                self.folder / f"{slug(name)}_{slug(self.findings[int(finding[row])])}.png",
             )
