@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of hkd_real: mean and SD over seeds, paired differences with two 95% intervals.
 
-Both intervals are of the difference between two methods of the same seed. *seeds* is Student's t over
-the seeds: would another training come out alike? *seeds and patients* resamples seeds, and within
-them patients: would other films come out alike, too?
+Both intervals are of the difference between two methods of the same seed. *seeds* is Student's t
+over the seeds: would another training come out alike? *seeds and patients* resamples seeds, and
+within them patients: would other films come out alike, too?
 """
 
 from __future__ import annotations

@@ -321,6 +321,7 @@ leakage = check_region_leakage(
     test_films.prepared_items(),
     make_region_image=make_region_image,
     normalize=normalize,
+    activation="softmax",
     folder=folder / "teacher",
 )
 print(f"teacher, own regions:        accuracy {leakage['accuracy']:.2f}")

@@ -133,21 +133,22 @@ def _datalist(archive: Path) -> tuple[str, ...]:
 
 
 def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tuple[str, ...], Path]:
-    epochs, size, backbone = (1, 64, "resnet10-w16") if quick else (12, 96, "resnet10")
+    epochs, size = (1, 64) if quick else (16, 128)
     knobs = {
         "method": run_dir.name,
         "dataset_dir": archive,
         "output_dir": run_dir,
-        "backbone": backbone,
+        "backbone": "resnet10-w16",
         "spatial_size": size,
         "augmentation": "weak",
-        "teacher_epochs": epochs,
+        "teacher_epochs": max(1, epochs // 2),
         "max_epochs": epochs,
-        "kd_epochs": epochs,
+        "kd_epochs": max(1, 2 * epochs // 3),
         "batch_size": 16,
-        "learning_rate": 0.0005,
+        "learning_rate": 0.001,
         "dropout": 0.1,
         "cache_dir": run_dir.parent / "cache",
+        "resume": True,
     }
     return _bundle_run("configs/train.json", knobs), bundle
 

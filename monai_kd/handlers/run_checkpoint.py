@@ -85,8 +85,9 @@ class RunCheckpoint:
         if not _all_finite(state["parts"]):
             raise MonaiKDError(
                 "Training stopped: weights are not finite numbers after epoch "
-                f"{engine.state.epoch}. The checkpoint of epoch {engine.state.epoch - 1} is untouched. Lower "
-                "`learning_rate` or set `precision` to float32, then go on with `resume` True."
+                f"{engine.state.epoch}. The checkpoint of epoch {engine.state.epoch - 1} is "
+                "untouched. Lower `learning_rate` or set `precision` to float32, then go on with "
+                "`resume` True."
             )
         try:
             write_atomically(self.path, lambda file: torch.save(state, file))

@@ -32,7 +32,7 @@ def optimizer_steps_before(engine: Engine) -> int:
         engine: a MONAI ``SupervisedTrainer``.
     """
     every = int(getattr(engine, "accumulation_steps", 1))
-    length = engine.state.epoch_length
+    length: int | None = engine.state.epoch_length
     done = int(engine.state.iteration) - 1
     if length is None:
         return done // every

@@ -209,7 +209,7 @@ def test_a_film_in_two_sections_is_refused_with_counts(hkd, archive, tmp_path):
         (leaking / name).symlink_to(archive / name)
     (leaking / "datalist.json").write_text(json.dumps(content))
     workflow = hkd.workflow("train", dataset_dir=leaking, output_dir=tmp_path / "run", **hkd.tiny)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         workflow.initialize()
     from monai_kd.utils import describe_error
 
@@ -224,7 +224,7 @@ def test_a_wrong_backbone_at_evaluation_is_one_sentence(hkd, finished, archive):
     workflow = hkd.workflow(
         "train", "evaluate", dataset_dir=archive, output_dir=finished.run, backbone="resnet10"
     )
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         workflow.initialize()
     from monai_kd.utils import describe_error, root_cause
 
@@ -236,7 +236,7 @@ def test_a_wrong_backbone_at_evaluation_is_one_sentence(hkd, finished, archive):
 
 def test_an_evaluation_before_the_training_says_so(hkd, archive, tmp_path):
     workflow = hkd.workflow("train", "evaluate", dataset_dir=archive, output_dir=tmp_path)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as caught:
         workflow.initialize()
     from monai_kd.utils import describe_error
 

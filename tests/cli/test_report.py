@@ -26,7 +26,7 @@ def test_a_run_that_is_not_there_is_said_in_one_line(tmp_path, capsys):
 
 
 def test_the_command_needs_a_run(capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="2"):
         main(["report"])
     assert "RUN" in capsys.readouterr().err
 

@@ -317,7 +317,7 @@ def spoil(items):
 @pytest.mark.parametrize("folder", [None, "cache"])
 def test_all_unreadable_items_are_listed_at_once_without_names(items, tmp_path, folder):
     spoil(items)
-    with pytest.raises(MonaiKDError) as raised:
+    with pytest.raises(MonaiKDError, match="cannot be prepared") as raised:
         cached(items, cache_dir=folder and tmp_path / folder)
     message = str(raised.value)
     assert "3 of 7 items cannot be prepared" in message
@@ -362,7 +362,7 @@ def test_what_a_library_says_of_a_file_is_not_repeated(items):
             raise ValueError(f"cannot parse {item['image']}")
         return Prepare()(item)
 
-    with pytest.raises(MonaiKDError) as raised:
+    with pytest.raises(MonaiKDError, match="cannot be prepared") as raised:
         cached(items, prepare=prepare)
     assert str(raised.value).endswith("item 3: ValueError in `prepare`")
 

@@ -38,7 +38,11 @@ class Patch:
     seed: int
 
     def reach(self, angle: Array) -> Array:
-        """Return the distance of the outline from the center at each angle, millimetres."""
+        """Return the distance of the outline from the center at each angle, millimeters.
+
+        Args:
+            angle: radians, any shape.
+        """
         waves = [
             amplitude * np.cos((k + 2) * angle + phase)
             for k, (amplitude, phase) in enumerate(self.wobble.T)

@@ -83,12 +83,12 @@ def test_a_drawing_cut_short_has_no_datalist_and_is_drawn_to_the_end(
 ):
     def cut(film, rendering):
         if film.number == 20:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("cut")
         return whole(film, rendering)
 
     whole = phantom_dicom.film_to_dicom
     monkeypatch.setattr(phantom_dicom, "film_to_dicom", cut)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="cut"):
         draw_phantom_archive(tmp_path / "p", **SMALL)
     assert not (tmp_path / "p" / "datalist.json").exists()
     monkeypatch.undo()
