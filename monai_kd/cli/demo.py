@@ -126,14 +126,14 @@ def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
 
 def _datalist(archive: Path) -> tuple[str, ...]:
     labels, regions = str(archive / "labels.csv"), str(archive / "regions.json")
-    shares = ("--labeled", "1.0", "--rounds", "0", "--validation", "0.15", "--test", "0.35")
+    shares = ("--labeled", "1.0", "--rounds", "0", "--validation", "0.15", "--test", "0.25")
     command = (*_PROGRAM, "monai_kd", "datalist", str(archive))
     findings = ("--label-columns", "label")
     return (*command, "--labels", labels, "--regions", regions, *findings, *shares)
 
 
 def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tuple[str, ...], Path]:
-    epochs, size = (1, 64) if quick else (16, 128)
+    epochs, size = (1, 64) if quick else (30, 128)
     knobs = {
         "method": run_dir.name,
         "dataset_dir": archive,
@@ -141,7 +141,7 @@ def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tup
         "backbone": "resnet10-w16",
         "spatial_size": size,
         "augmentation": "weak",
-        "teacher_epochs": max(1, epochs // 2),
+        "teacher_epochs": max(1, epochs // 3),
         "max_epochs": epochs,
         "kd_epochs": max(1, 2 * epochs // 3),
         "batch_size": 16,

@@ -137,7 +137,7 @@ def test_a_second_training_does_not_overwrite_the_first(hkd, archive, finished):
 
     before = (finished.run / "model.pt").read_bytes()
     with pytest.raises(
-        Exception,  # noqa: PT011 - what Ignite and MONAI make of it
+        Exception,
         match=r"Failed to evaluate|not a finite number|must keep its settings",
     ) as caught:
         train(hkd, archive, finished.run, region_weight=0.5)
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_a_number_stops_and_the_epoch_before_remains(hkd, arc
     train(hkd, archive, tmp_path, method="baseline")
     checkpoint = (tmp_path / "checkpoints" / "last.pt").read_bytes()
     with pytest.raises(
-        Exception,  # noqa: PT011 - what Ignite and MONAI make of it
+        Exception,
         match=r"Failed to evaluate|not a finite number|must keep its settings",
     ) as caught:
         train(
