@@ -42,13 +42,15 @@ def data_uri(picture: bytes) -> str:
 
 
 def main_section(evaluation: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Return the section that the page leads with, and its summary: test, or what there is.
+    """Return the section that the page leads with, and its summary: the one last evaluated.
+
+    ``predictions.csv`` is of that section, so the curves and the numbers are of the same films.
 
     Args:
         evaluation: content of ``evaluation.json``.
     """
     sections = {name: value for name, value in evaluation.get("sections", {}).items() if value}
-    for name in ("test", *sections):
+    for name in (evaluation.get("predictions_of"), "test", *sections):
         if name in sections:
             return name, sections[name]
     return None
