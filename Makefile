@@ -64,7 +64,6 @@ api: $(STAMP)
 	MONAI_KD_UPDATE_API=1 $(RUN) -m pytest -q tests/test_contracts.py -k api_surface
 
 notebooks: $(STAMP)
-	$(RUN) -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[tutorials]"
 	$(RUN) .ci/write_notebook.py tutorials/*.py
 
 benchmark: $(STAMP)
