@@ -39,6 +39,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--labels", required=True, metavar="CSV", help="labels of the images")
     parser.add_argument("--regions", metavar="FILE", help="what experts drew: COCO JSON or CSV")
     parser.add_argument("--output", metavar="FILE", help="default: FOLDER/datalist.json")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a datalist that is there; its salted ids are then lost",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
     _add_split_options(parser.add_argument_group("sections (shares of patients)"))
     _add_column_options(parser.add_argument_group("columns of the CSV"))
@@ -62,6 +67,11 @@ def run(args: argparse.Namespace) -> int:
     from monai_kd.utils import MonaiKDError
 
     output = Path(args.output or Path(args.folder) / "datalist.json")
+    if output.exists() and not (args.overwrite or args.dry_run):
+        raise MonaiKDError(
+            "datalist: --output must not exist yet, got a file. It is the only link from the ids "
+            "of earlier predictions to their films: give another --output, or --overwrite."
+        )
     try:
         datalist = build_datalist(
             args.folder,

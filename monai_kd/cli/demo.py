@@ -127,7 +127,7 @@ def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
 def _datalist(archive: Path) -> tuple[str, ...]:
     labels, regions = str(archive / "labels.csv"), str(archive / "regions.json")
     shares = ("--labeled", "1.0", "--rounds", "0", "--validation", "0.15", "--test", "0.25")
-    command = (*_PROGRAM, "monai_kd", "datalist", str(archive))
+    command = (*_PROGRAM, "monai_kd", "datalist", str(archive), "--overwrite")
     findings = ("--label-columns", "label")
     return (*command, "--labels", labels, "--regions", regions, *findings, *shares)
 
@@ -147,6 +147,7 @@ def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tup
         "batch_size": 16,
         "learning_rate": 0.001,
         "dropout": 0.1,
+        "precision": "float32",
         "cache_dir": run_dir.parent / "cache",
         "resume": True,
     }

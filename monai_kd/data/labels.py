@@ -121,12 +121,15 @@ def read_labels(
     return LabelTable(findings, exclusive, rows)
 
 
+_OPTIONS = {"label": "label-columns"}
+
+
 def _column(table: Table, what: str, name: str, guesses: Sequence[str]) -> str | None:
     if name == "auto":
         return first_known(guesses, table.columns)
     if name not in table.columns:
         raise MonaiKDError(
-            f"read_labels: --{what}-column must be a column of the CSV "
+            f"read_labels: --{_OPTIONS.get(what, what + '-column')} must be a column of the CSV "
             f"({', '.join(table.columns[:20])}), got {name!r}.{did_you_mean(name, table.columns)}"
         )
     return name

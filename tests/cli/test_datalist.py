@@ -63,6 +63,16 @@ def test_a_dry_run_prints_the_counts_and_writes_nothing(archive, capsys):
     assert lines[-1] == "dry run: nothing written"
 
 
+def test_a_datalist_that_is_there_is_not_replaced_unasked(archive):
+    command(*words(archive, "--rounds", "0"))
+    before = (archive / "datalist.json").read_text()
+    with pytest.raises(MonaiKDError, match="--output must not exist yet, got a file"):
+        command(*words(archive, "--rounds", "0"))
+    assert (archive / "datalist.json").read_text() == before
+    command(*words(archive, "--rounds", "0", "--overwrite"))
+    assert (archive / "datalist.json").read_text() != before  # new salt, new ids
+
+
 def test_the_same_salt_file_gives_the_same_ids(archive):
     for name in ("one", "two"):
         more = ("--rounds", "0", "--salt", archive / "salt", "--output", archive / f"{name}.json")

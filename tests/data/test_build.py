@@ -317,7 +317,7 @@ def test_a_given_split_that_leaks_is_refused(tmp_path):
     ("columns", "message"),
     [
         (LabelColumns(image="imag"), "--image-column must be .*got 'imag'. Did you mean `image`"),
-        (LabelColumns(labels=("lable",)), "--label-column must be .*Did you mean `label`"),
+        (LabelColumns(labels=("lable",)), "--label-columns must be .*Did you mean `label`"),
         (LabelColumns(labels=("sex", "label")), "row 1: `sex` must be 1, 0, or blank"),
         (LabelColumns(labels=("sex",)), "`sex` must hold 2 to 100 classes, got 1"),
         (LabelColumns(split="label"), "the split column must say train, validation, test"),
