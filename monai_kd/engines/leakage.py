@@ -9,7 +9,6 @@ is that the published teachers recognize healthy films by their region image.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from monai_kd.networks import sha256_of_weights
 from monai_kd.utils import check_choice, write_text_atomically
 from monai_kd.utils.distributed import is_main_process
 
@@ -75,7 +75,7 @@ def check_region_leakage(
         return {}
     path = Path(folder) / "leakage.json"
     checked = {
-        "teacher_sha256": _fingerprint(teacher),
+        "teacher_sha256": sha256_of_weights(teacher),
         "activation": activation,
         "films": len(items),
         "seed": seed,
@@ -209,14 +209,6 @@ def _tell(result: Mapping[str, Any]) -> None:
         result["shuffled_region_accuracy"],
         result["n"],
     )
-
-
-def _fingerprint(teacher: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in teacher.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from monai_kd.explain import grad_cam, mass_inside, overlay, pointing_game
+from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils import slug, write_atomically
 
 __all__ = ["DecisionRegions", "large_overlay", "save_png"]
@@ -44,8 +45,8 @@ class DecisionRegions:
         *,
         folder: str | os.PathLike[str],
         pictures: int = 6,
-        mean: float = 0.449,
-        sd: float = 0.226,
+        mean: float = GREY_MEAN,
+        sd: float = GREY_SD,
     ) -> None:
         self.network = network
         self.folder = Path(folder) / "pictures"

@@ -12,6 +12,7 @@ from torch import nn
 
 from monai_kd.explain import grad_cam
 from monai_kd.handlers.decision_regions import large_overlay, save_png
+from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils import slug
 
 __all__ = ["HeatMaps"]
@@ -36,8 +37,8 @@ class HeatMaps:
         *,
         folder: str | os.PathLike[str],
         findings: Sequence[str],
-        mean: float = 0.449,
-        sd: float = 0.226,
+        mean: float = GREY_MEAN,
+        sd: float = GREY_SD,
     ) -> None:
         self.network = network
         self.folder = Path(folder)

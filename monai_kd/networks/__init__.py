@@ -10,7 +10,13 @@ from monai_kd.networks.features import WithFeatures
 from monai_kd.networks.resnet import ResNetBackbone
 from monai_kd.networks.teacher import EMATeacher, FrozenTeacher
 from monai_kd.networks.teacher_cache import TeacherFeatureCache
-from monai_kd.networks.weights import GREY_MEAN, GREY_SD, LoadReport, load_pretrained
+from monai_kd.networks.weights import (
+    GREY_MEAN,
+    GREY_SD,
+    LoadReport,
+    load_pretrained,
+    sha256_of_weights,
+)
 
 __all__ = [
     "BACKBONES",
@@ -28,4 +34,5 @@ __all__ = [
     "WithFeatures",
     "build_backbone",
     "load_pretrained",
+    "sha256_of_weights",
 ]

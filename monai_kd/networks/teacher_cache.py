@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monai_kd.networks.teacher import EMATeacher, FrozenTeacher
+from monai_kd.networks.weights import sha256_of_weights
 from monai_kd.utils import write_text_atomically
 
 __all__ = ["TeacherFeatureCache"]
@@ -60,7 +61,7 @@ class TeacherFeatureCache(nn.Module):
         self.folder = Path(folder)
         self.size = size
         self.asked = 0  # images that went through the teacher
-        self._weights = _sha256_of_weights(teacher)
+        self._weights = sha256_of_weights(teacher)
         self._store: _Store | None = None
         self._image_shape: tuple[int, ...] = ()
 
@@ -159,13 +160,3 @@ def _digests_of(image: Tensor) -> Digests:
     pixels = np.ascontiguousarray(image.detach().float().cpu().numpy())
     hashes = [hashlib.blake2b(one.tobytes(), digest_size=8).digest() for one in pixels]
     return np.maximum(np.frombuffer(b"".join(hashes), np.uint64), 1)
-
-
-def _sha256_of_weights(network: nn.Module) -> str:
-    """Return one hash of all names, types and values of a state dict."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

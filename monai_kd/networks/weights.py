@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
@@ -15,12 +16,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from monai_kd.networks.base import Backbone
 from monai_kd.utils import MonaiKDError
 
-__all__ = ["GREY_MEAN", "GREY_SD", "LoadReport", "load_pretrained"]
+__all__ = ["GREY_MEAN", "GREY_SD", "LoadReport", "load_pretrained", "sha256_of_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -204,3 +205,17 @@ def _refuse_other_shapes(found: dict[str, Tensor], ours: dict[str, Tensor]) -> N
 def _is_counter(name: str) -> bool:
     """Whether older files leave it out: it counts batches and no result depends on it."""
     return name.endswith("num_batches_tracked")
+
+
+def sha256_of_weights(network: nn.Module) -> str:
+    """Return one hash of all names, types and values of a network's state dict.
+
+    Args:
+        network: on any device.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
