@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.delong import Interval, auroc_interval
+from monai_kd.metrics.delong import auroc_interval
+from monai_kd.metrics.interval import Interval
 from monai_kd.utils import check_choice
 
 __all__ = ["classification_summary"]

@@ -14,22 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Interval", "auroc_and_influence", "auroc_difference", "auroc_interval"]
+from monai_kd.metrics.interval import Interval
+
+__all__ = ["auroc_and_influence", "auroc_difference", "auroc_interval"]
 
 FloatArray = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """An estimate between its confidence limits; NaN where the data cannot say."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 def auroc_and_influence(prob: ArrayLike, label: ArrayLike) -> tuple[float, FloatArray]:
