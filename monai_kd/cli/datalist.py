@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from monai_kd.cli.frame import add_command, aligned
+
 if TYPE_CHECKING:
     from monai_kd.data.datalist import Datalist
 
@@ -28,12 +30,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     Returns:
         The command's parser.
     """
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "datalist",
-        help="build a datalist from a folder of radiographs and a CSV of labels",
         description="Build a datalist: patient-grouped, stratified, seeded, checked for leaks.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example=_EXAMPLE,
     )
     parser.add_argument("folder", metavar="FOLDER", help="DICOM, PNG, JPEG or NIfTI files")
     parser.add_argument("--labels", required=True, metavar="CSV", help="labels of the images")
@@ -47,7 +48,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print the counts, write nothing")
     _add_split_options(parser.add_argument_group("sections (shares of patients)"))
     _add_column_options(parser.add_argument_group("columns of the CSV"))
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -122,13 +122,8 @@ def counts_table(datalist: Datalist) -> str:
                 str(nobody),
             ]
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    rows = [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in lines
-    ]
-    notes = [f"note: {note}" for note in datalist.info.get("built", {}).get("notes", [])]
-    return "\n".join(["findings: positive/negative/unknown images", *rows, *notes]) + "\n"
+    notes = [f"note: {note}\n" for note in datalist.info.get("built", {}).get("notes", [])]
+    return "".join(["findings: positive/negative/unknown images\n", aligned(lines), *notes])
 
 
 def _settings(args: argparse.Namespace) -> Any:

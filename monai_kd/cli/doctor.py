@@ -8,7 +8,9 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from monai_kd.cli.frame import add_command
 
 if TYPE_CHECKING:
     from monai_kd.cli.machine import Finding
@@ -18,14 +20,17 @@ __all__ = ["add_parser", "run"]
 _MARKS = {"ok": "ok  ", "note": "note", "missing": "MISS"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options.
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add the command to ``python -m monai_kd``.
 
     Args:
-        subparsers: of the program's parser.
+        subparsers: what ``ArgumentParser.add_subparsers`` returned.
+
+    Returns:
+        The command's parser.
     """
-    text = "say what this machine can do and what will be slow"
-    parser = subparsers.add_parser("doctor", help=text, description=text, allow_abbrev=False)
+    text = "Say what this machine can do and what will be slow."
+    parser = add_command(subparsers, "doctor", description=text)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--quick", action="store_true", help="leave out what needs torch (GPU and speed)"
@@ -37,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="FOLDER",
         help="folder a run will write to (default: here)",
     )
+    return parser
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from monai_kd.cli.frame import add_command
+from monai_kd.cli.steps import repository
+
 __all__ = ["add_parser", "run"]
 
 _EXAMPLE = """\
@@ -27,12 +30,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     Returns:
         The command's parser.
     """
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "export",
-        help="write a run's model as TorchScript and ONNX, and compare them with it",
         description="Write model.ts and model.onnx into a run directory.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example=_EXAMPLE,
     )
     parser.add_argument("run_dir", metavar="RUN", help="output_dir of a training")
     parser.add_argument("--bundle", metavar="FOLDER", help="default: the bundle the run names")
@@ -43,7 +45,6 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         default=["torchscript", "onnx"],
         help="default: both",
     )
-    parser.set_defaults(run=run)
     return parser
 
 
@@ -59,17 +60,12 @@ def run(args: argparse.Namespace) -> int:
     from monai_kd.engines import export_model
     from monai_kd.utils import read_settings
 
-    bundle = args.bundle or _bundles() / str(read_settings(args.run_dir).get("bundle", ""))
+    named = str(read_settings(args.run_dir).get("bundle", ""))
+    bundle = args.bundle or repository() / "bundles" / named
     _check_bundle(Path(bundle))
     for exported in export_model(args.run_dir, bundle_root=bundle, formats=tuple(args.formats)):
         sys.stdout.write(f"{exported.path}: largest difference {exported.largest_difference:.2g}\n")
     return 0
-
-
-def _bundles() -> Path:
-    import monai_kd
-
-    return Path(monai_kd.__file__).resolve().parents[1] / "bundles"
 
 
 def _check_bundle(bundle: Path) -> None:

@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "datalist": ("monai_kd.cli.datalist", "split a folder of radiographs by patient"),
     "export": ("monai_kd.cli.export", "write a run's model as TorchScript and ONNX, and compare"),
     "report": ("monai_kd.cli.report", "make one HTML page from a run directory"),
+    "seeds": ("monai_kd.cli.seeds", "train and evaluate a bundle once per seed: mean, SD, CI"),
+    "compare": ("monai_kd.cli.compare", "say whether one run is better than another, on its films"),
 }
 _PROGRAM = "python -m monai_kd"
 
@@ -80,7 +82,9 @@ def _run(words: list[str]) -> int:
     if module is None:
         parser.error(f"unknown command `{chosen}`{_nearest(chosen, _available())}")
     args, unknown = parser.parse_known_args(words)
-    if unknown:
+    if hasattr(args, "knobs"):  # what is no option of its own, the command hands to a bundle
+        args.knobs = unknown
+    elif unknown:
         _refuse(unknown, subparsers.choices[chosen])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     return int(module.run(args) or 0)

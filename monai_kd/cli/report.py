@@ -7,6 +7,8 @@ import argparse
 import sys
 from typing import Any
 
+from monai_kd.cli.frame import add_command
+
 __all__ = ["add_parser", "run"]
 
 _EXAMPLE = """\
@@ -26,16 +28,14 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     Returns:
         The command's parser.
     """
-    parser: argparse.ArgumentParser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "report",
-        help="make one HTML page from a run directory",
         description="Write report.html into each run directory and print its path.",
-        epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example=_EXAMPLE,
     )
     parser.add_argument("runs", metavar="RUN", nargs="+", help="output_dir of a training")
     parser.add_argument("--baseline", metavar="RUN", help="run to compare each of them with")
-    parser.set_defaults(run=run)
     return parser
 
 

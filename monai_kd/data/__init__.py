@@ -15,6 +15,14 @@ from monai_kd.data.datalist import (
     save_datalist,
     sha256_of_sections,
 )
+from monai_kd.data.fingerprint import datalist_fingerprint
+from monai_kd.data.gray_histogram import (
+    GrayHistogram,
+    film_histogram,
+    read_film_histogram,
+    write_film_histogram,
+)
+from monai_kd.data.gray_shift import GrayShift, gray_hints, gray_shift
 from monai_kd.data.labels import LabelColumns
 from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
 from monai_kd.data.radiograph import (
@@ -47,6 +55,8 @@ __all__ = [
     "DatalistError",
     "EpochSampler",
     "FilmDataset",
+    "GrayHistogram",
+    "GrayShift",
     "LabelColumns",
     "LeakReport",
     "Radiograph",
@@ -60,11 +70,16 @@ __all__ = [
     "check_leaks",
     "check_sections",
     "collate_items",
+    "datalist_fingerprint",
     "describe_datalist",
     "draw_phantom_archive",
+    "film_histogram",
     "find_films",
+    "gray_hints",
+    "gray_shift",
     "load_datalist",
     "open_datalist",
+    "read_film_histogram",
     "read_radiograph",
     "read_regions",
     "read_salt",
@@ -77,6 +92,7 @@ __all__ = [
     "sha256_of_sections",
     "split_patients",
     "stored_pixels_sha256",
+    "write_film_histogram",
 ]
 
 # Imported when first asked for: these need torch or SciPy, which the command line can do without.

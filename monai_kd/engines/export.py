@@ -13,7 +13,7 @@ import torch
 from monai.bundle import ckpt_export, onnx_export
 from torch import Tensor, nn
 
-from monai_kd.engines.teacher_stage import load_model
+from monai_kd.engines.delivered import load_model
 from monai_kd.networks import build_backbone
 from monai_kd.utils import MonaiKDError, read_settings
 

@@ -7,14 +7,12 @@ import logging
 import os
 from pathlib import Path
 
-import torch
 from monai.engines import SupervisedTrainer
-from torch import nn
 
-from monai_kd.utils import MonaiKDError
+from monai_kd.engines.delivered import load_model
 from monai_kd.utils.distributed import wait_for_all
 
-__all__ = ["load_model", "prepare_teacher"]
+__all__ = ["prepare_teacher"]
 
 _log = logging.getLogger(__name__)
 
@@ -48,29 +46,3 @@ def prepare_teacher(
         wait_for_all()  # the main process writes the file
         load_model(network, Path(folder) / "model.pt")
     network.requires_grad_(False).eval()
-
-
-def load_model(network: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Load a delivered model (``model.pt``), every tensor of it.
-
-    Args:
-        network: changed in place.
-        path: flat state dict, written by training.
-
-    Raises:
-        MonaiKDError: if there is no file, it cannot be read, or it belongs to another network.
-    """
-    if not Path(path).is_file():
-        raise MonaiKDError(
-            "load_model: there is no trained model where one is expected. Train first, or give "
-            "the run directory of a training (`output_dir`) or a model file (`checkpoint`)."
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except Exception as error:
-        raise MonaiKDError(
-            f"load_model: the model file does not fit a {type(network).__name__} with these "
-            f"settings ({type(error).__name__}). `backbone` and the findings must be those of the "
-            "training; config.json beside the model names them."
-        ) from error

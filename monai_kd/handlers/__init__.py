@@ -3,10 +3,20 @@
 
 from monai_kd.handlers.classification_metrics import ClassificationMetrics, EvaluationJSON
 from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
-from monai_kd.handlers.decision_regions import DecisionRegions, large_overlay, save_png
+from monai_kd.handlers.decision_regions import DecisionRegions
 from monai_kd.handlers.ema_teacher import EMATeacherHandler
+from monai_kd.handlers.evidence import Evidence
+from monai_kd.handlers.external_test import ExternalTest
 from monai_kd.handlers.heat_maps import HeatMaps
 from monai_kd.handlers.keep_best import KeepBest, save_model
+from monai_kd.handlers.localization import Localization, lesion_boxes
+from monai_kd.handlers.localization_tables import (
+    FilmCandidates,
+    localization_summary,
+    match_films,
+    write_localization,
+)
+from monai_kd.handlers.pictures import large_overlay, save_png
 from monai_kd.handlers.predictions import CollectPredictions, PredictionsCSV, probabilities
 from monai_kd.handlers.progress import TerminalProgress
 from monai_kd.handlers.record_metrics import RecordMetrics
@@ -14,6 +24,7 @@ from monai_kd.handlers.run_checkpoint import RunCheckpoint, refuse_existing_run
 from monai_kd.handlers.schedule import ScheduleHandler, set_attribute, set_learning_rate
 from monai_kd.handlers.stepping import ends_in_optimizer_step, optimizer_steps_before
 from monai_kd.handlers.stop_on_nan import StopOnNaN
+from monai_kd.handlers.worst_cases import WorstCases, film_losses
 
 __all__ = [
     "ClassificationMetrics",
@@ -22,17 +33,26 @@ __all__ = [
     "DecisionRegions",
     "EMATeacherHandler",
     "EvaluationJSON",
+    "Evidence",
+    "ExternalTest",
+    "FilmCandidates",
     "HeatMaps",
     "KeepBest",
+    "Localization",
     "PredictionsCSV",
     "RecordMetrics",
     "RunCheckpoint",
     "ScheduleHandler",
     "StopOnNaN",
     "TerminalProgress",
+    "WorstCases",
     "clip_each_tensor",
     "ends_in_optimizer_step",
+    "film_losses",
     "large_overlay",
+    "lesion_boxes",
+    "localization_summary",
+    "match_films",
     "optimizer_steps_before",
     "probabilities",
     "refuse_existing_run",
@@ -40,4 +60,5 @@ __all__ = [
     "save_png",
     "set_attribute",
     "set_learning_rate",
+    "write_localization",
 ]

@@ -1,42 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the network looks on films that an expert marked: two numbers and a few pictures."""
+"""Where the network looks on films that an expert marked: numbers with a control, and pictures."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch.nn.functional as F
+import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
-from monai_kd.explain import grad_cam, mass_inside, overlay, pointing_game
+from monai_kd.explain import (
+    OVERLAP_THRESHOLDS,
+    choose_method,
+    explain,
+    mass_inside,
+    overlap_at_thresholds,
+    pointing_game,
+    with_random_weights,
+)
+from monai_kd.handlers.pictures import large_overlay, save_png
+from monai_kd.metrics import RegionAgreement, decision_region_summary
 from monai_kd.networks import GREY_MEAN, GREY_SD
-from monai_kd.utils import slug, write_atomically
+from monai_kd.utils import slug
+from monai_kd.utils.distributed import gather_objects, is_main_process
 
-__all__ = ["DecisionRegions", "large_overlay", "save_png"]
+__all__ = ["DecisionRegions"]
 
 _log = logging.getLogger(__name__)
 
 
 class DecisionRegions:
-    """Compare Grad-CAM with the expert's regions, and draw the maps.
+    """Compare the network's maps with the expert's regions, and draw them.
 
-    Every finding that is present and marked counts once. The summary gets ``decision_regions``:
-    ``mass_inside``, the mean share of the map's mass inside the region; ``region_share``, the mean
-    share of the film that the region covers, which a map without any aim would reach; and
-    ``pointing_game``, how often the peak lies inside. Each comes with ``n``.
+    Every finding that is present and marked counts once. The summary gets ``decision_regions``, see
+    :func:`monai_kd.metrics.decision_region_summary`: mass inside the region, the pointing game and
+    the overlap, each with its interval and next to the same network with random weights; and
+    ``method``, how the maps were made.
 
     Args:
-        network: in two halves, see :func:`monai_kd.explain.grad_cam`.
+        network: see :func:`monai_kd.explain.explain`.
         folder: gets ``pictures/<id>.png``; the salted id is all that names a film.
         pictures: how many films are drawn; 0 draws none.
         mean: subtracted when the image was normalized.
         sd: divided by when the image was normalized.
+        method: see :func:`monai_kd.explain.explain`.
+        controls: networks with random weights, whose numbers are averaged film by film; one alone
+            often has no map to show. 0 leaves the control out. Each costs as much as the network.
     """
 
     def __init__(
@@ -47,13 +59,18 @@ class DecisionRegions:
         pictures: int = 6,
         mean: float = GREY_MEAN,
         sd: float = GREY_SD,
+        method: str = "auto",
+        controls: int = 3,
     ) -> None:
         self.network = network
         self.folder = Path(folder) / "pictures"
         self.pictures = pictures
         self.mean = mean
         self.sd = sd
-        self._rows: list[dict[str, float]] = []
+        self.method = choose_method(network, method)
+        self.controls = controls
+        self._random: list[nn.Module] = []
+        self._rows: list[dict[str, Any]] = []
         self._drawn = 0
 
     def attach(self, engine: Engine) -> None:
@@ -82,37 +99,72 @@ class DecisionRegions:
             return
         image = engine.state.output["image"][film]
         region = mask[film, finding][:, None].to(image.device)
-        cam = grad_cam(self.network, image, finding=finding)
-        inside, hit = mass_inside(cam, region), pointing_game(cam, region)
-        covered = region.flatten(1).mean(1)
-        self._rows += [
-            {"mass_inside": float(m), "region_share": float(c), "pointing_game": float(h)}
-            for m, c, h in zip(inside, covered, hit, strict=True)
-        ]
-        names = batch.get("id") or [f"film_{number}" for number in batch["index"].tolist()]
+        cam = explain(self.network, image, finding=finding, method=self.method)
+        numbers = _agreement(cam, region)
+        control = self._control(image, region, finding)
+        covered = region.flatten(1).mean(1).tolist()
+        index = torch.as_tensor(batch["index"]).tolist()
+        patients = batch.get("patient_id") or [None] * len(index)
+        for row, (position, column) in enumerate(zip(film.tolist(), finding.tolist(), strict=True)):
+            self._rows.append(
+                {
+                    "case": (index[position], column),
+                    "patient_id": patients[position],
+                    "region_share": covered[row],
+                    "ours": [part[row] for part in numbers],
+                    "control": [part[row] for part in control] if control else None,
+                }
+            )
+        names = batch.get("id") or [f"film_{number}" for number in index]
         self._draw(image, cam, region, [names[position] for position in film.tolist()])
+
+    def _control(self, image: Tensor, region: Tensor, finding: Tensor) -> list[Any] | None:
+        """Mean over the random networks that have a map."""
+        if not self.controls:
+            return None
+        if not self._random:
+            self._random = [
+                with_random_weights(self.network, seed=number) for number in range(self.controls)
+            ]
+        each = [
+            _agreement(explain(other, image, finding=finding, method=self.method), region)
+            for other in self._random
+        ]
+        return [torch.stack(parts).nanmean(0) for parts in zip(*each, strict=True)]
 
     def _forget(self, engine: Engine) -> None:
         self._rows, self._drawn = [], 0
 
     def _finish(self, engine: Engine) -> None:
-        rows = [row for row in self._rows if not math.isnan(row["mass_inside"])]
-        if not rows:
+        self._random = []
+        rows = {row["case"]: row for share in gather_objects(self._rows) for row in share}
+        cases = [rows[case] for case in sorted(rows)]
+        if not cases:
             return
-        result: dict[str, Any] = {
-            name: float(np.mean([row[name] for row in rows])) for name in rows[0]
-        }
-        engine.state.summary["decision_regions"] = result | {"n": len(rows)}
+        patients = [row["patient_id"] for row in cases]
+        result = decision_region_summary(
+            _stacked([row["ours"] for row in cases]),
+            control=_stacked([row["control"] for row in cases]) if self.controls else None,
+            thresholds=OVERLAP_THRESHOLDS,
+            region_share=[row["region_share"] for row in cases],
+            patient_id=None if None in patients else patients,
+        )
+        if not result:
+            return
+        engine.state.summary["decision_regions"] = result | {"method": self.method}
         _log.info(
             "Decision regions: %.3f of the map's mass lies inside the region (which covers %.3f of "
-            "the film), peak inside in %.3f of %d.",
+            "the film; random weights: %s), peak inside in %.3f of %d.",
             result["mass_inside"],
             result["region_share"],
+            _rounded(result.get("control", {}).get("mass_inside")),
             result["pointing_game"],
-            len(rows),
+            result["n"],
         )
 
     def _draw(self, image: Tensor, cam: Tensor, region: Tensor, names: list[str]) -> None:
+        if not is_main_process():
+            return
         for row in range(min(len(names), self.pictures - self._drawn)):
             film = (image[row] * self.sd + self.mean).clamp(0, 1)
             picture = large_overlay(film, cam[row], region_mask=region[row])
@@ -120,34 +172,17 @@ class DecisionRegions:
             self._drawn += 1
 
 
-def large_overlay(film: Tensor, cam: Tensor, *, region_mask: Tensor | None = None) -> Any:
-    """Return :func:`monai_kd.explain.overlay`, at least 320 pixels wide, so that it can be read.
-
-    Args:
-        film: ``(1, H, W)`` in [0, 1].
-        cam: heat map, same shape, in [0, 1].
-        region_mask: 0 or 1, same shape.
-
-    Returns:
-        RGB picture, uint8, ``(H', W', 3)``.
-    """
-    scale = max(1.0, 320 / film.shape[-1])
-    film, cam = (
-        F.interpolate(part[None].float().cpu(), scale_factor=scale, mode="bilinear")[0, 0]
-        for part in (film, cam)
-    )
-    if region_mask is not None:
-        region_mask = F.interpolate(region_mask[None].float().cpu(), scale_factor=scale)[0, 0]
-    return overlay(film.clamp(0, 1), cam.clamp(0, 1), region_mask=region_mask)
+def _agreement(cam: Tensor, region: Tensor) -> list[Tensor]:
+    """Mass, hit and overlaps on the CPU; NaN where the map is empty."""
+    mass = mass_inside(cam, region)
+    hit = torch.where(mass.isnan(), torch.nan, pointing_game(cam, region).to(mass))
+    return [part.double().cpu() for part in (mass, hit, overlap_at_thresholds(cam, region))]
 
 
-def save_png(picture: np.ndarray[Any, Any], path: Path) -> None:
-    """Write an RGB picture as PNG, whole or not at all.
+def _stacked(cases: list[list[Tensor]]) -> RegionAgreement:
+    mass, hit, iou = (torch.stack(parts).numpy() for parts in zip(*cases, strict=True))
+    return RegionAgreement(mass=mass, hit=hit, iou=iou)
 
-    Args:
-        picture: ``(H, W, 3)``, uint8.
-        path: file to write.
-    """
-    from PIL import Image
 
-    write_atomically(path, lambda file: Image.fromarray(picture).save(file, format="PNG"))
+def _rounded(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"

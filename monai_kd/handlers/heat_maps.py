@@ -10,8 +10,8 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.explain import grad_cam
-from monai_kd.handlers.decision_regions import large_overlay, save_png
+from monai_kd.explain import explain
+from monai_kd.handlers.pictures import large_overlay, save_png
 from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils import slug
 
@@ -24,7 +24,7 @@ class HeatMaps:
     The PNG is named ``<id>_<finding>.png``; the salted id is all that names a film.
 
     Args:
-        network: in two halves, see :func:`monai_kd.explain.grad_cam`.
+        network: see :func:`monai_kd.explain.explain`.
         folder: gets the pictures.
         findings: names of the C findings.
         mean: subtracted when the image was normalized.
@@ -62,7 +62,7 @@ class HeatMaps:
         """
         batch, image = engine.state.batch, engine.state.output["image"]
         finding = engine.state.output["pred"].argmax(dim=1)
-        cam = grad_cam(self.network, image, finding=finding)
+        cam = explain(self.network, image, finding=finding)
         problems = batch.get("problem", [""] * len(image))
         for row, name in enumerate(batch["id"]):
             if problems[row]:

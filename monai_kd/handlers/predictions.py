@@ -135,7 +135,8 @@ class PredictionsCSV:
             )
         write_text_atomically(self.path, text.getvalue())
         unread = sum(bool(problem) for problem in table.get("problem", []))
-        _log.info("predictions.csv: %d films, %d of them not readable", len(table["prob"]), unread)
+        films = len(table["prob"])
+        _log.info("%s: %d films, %d of them not readable", self.path.name, films, unread)
 
 
 def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.delong import auroc_interval
 from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.score_intervals import score_interval
+from monai_kd.metrics.uncertainty import patient_index
 from monai_kd.utils import check_choice
 
 __all__ = ["classification_summary"]
@@ -45,9 +46,10 @@ def classification_summary(
             several images.
 
     Returns:
-        ``n`` images with a known label, ``patients`` (or None); ``auroc``, ``auroc_ci`` (95%,
-        DeLong), ``positives``, ``negatives``, each by finding; ``macro_auroc``,
-        ``macro_auroc_ci``; ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``cross_entropy``;
+        ``n`` images with a known label, ``patients`` (or None); ``auroc``, ``auprc``,
+        ``positives``, ``negatives``, each by finding; ``macro_auroc``, ``macro_auprc``,
+        ``accuracy``, ``balanced_accuracy``, ``macro_f1``, each of these scores also with ``_ci``,
+        its 95% interval ``[low, high]``, see :func:`score_interval`; ``cross_entropy``;
         ``confusion_matrix`` (softmax: C x C, rows are the truth; sigmoid: by finding
         ``[[tn, fp], [fn, tp]]``); ``findings``, ``activation``.
 
@@ -62,42 +64,51 @@ def classification_summary(
     """
     check_choice(_WHO, "activation", activation, ("softmax", "sigmoid"))
     probs, truth = _checked(prob, label, list(findings), patient_id)
-    patients = None if patient_id is None else np.asarray([str(p) for p in patient_id])
     if activation == "softmax":
         whole = np.asarray(~np.isnan(truth).any(axis=1))
         truth = np.where(whole[:, None], truth, np.nan)
         _check_exclusive(probs[whole], truth[whole])
-    known = ~np.isnan(truth).all(axis=1)
+    known = np.asarray(~np.isnan(truth).all(axis=1))
     probs, truth = probs[known], truth[known]
-    patients = None if patients is None else patients[known]
+    patient = patient_index(patient_id, len(known))[known]
     return {
         "findings": list(findings),
         "activation": activation,
         "n": len(probs),
-        "patients": None if patients is None else len(set(patients.tolist())),
-        **_auroc_part(probs, truth, list(findings), patients),
+        "patients": None if patient_id is None else len(np.unique(patient)),
+        **_by_finding(probs, truth, list(findings), patient),
+        **_over_findings(probs, truth, activation, patient),
         **(_softmax_part(probs, truth) if activation == "softmax" else {}),
         **(_sigmoid_part(probs, truth, list(findings)) if activation == "sigmoid" else {}),
     }
 
 
-def _auroc_part(
-    probs: FloatArray, truth: FloatArray, findings: list[str], patients: NDArray[Any] | None
+def _by_finding(
+    probs: FloatArray, truth: FloatArray, findings: list[str], patient: NDArray[Any]
 ) -> dict[str, Any]:
-    group = None if patients is None else patients.tolist()
-    each = {
-        name: auroc_interval(probs[:, c], truth[:, c], patient_id=group)
-        for c, name in enumerate(findings)
-    }
-    macro = auroc_interval(probs, truth, patient_id=group)
-    return {
-        "auroc": {name: _number(interval.estimate) for name, interval in each.items()},
-        "auroc_ci": {name: _limits(interval) for name, interval in each.items()},
-        "positives": {name: int((truth[:, c] == 1).sum()) for c, name in enumerate(findings)},
-        "negatives": {name: int((truth[:, c] == 0).sum()) for c, name in enumerate(findings)},
-        "macro_auroc": _number(macro.estimate),
-        "macro_auroc_ci": _limits(macro),
-    }
+    part: dict[str, Any] = {}
+    for key in ("auroc", "auprc"):
+        each = {
+            name: score_interval(
+                f"macro_{key}", probs[:, c], truth[:, c], activation="sigmoid", patient_id=patient
+            )
+            for c, name in enumerate(findings)
+        }
+        part[key] = {name: _number(interval.estimate) for name, interval in each.items()}
+        part[f"{key}_ci"] = {name: _limits(interval) for name, interval in each.items()}
+    for key, value in (("positives", 1), ("negatives", 0)):
+        part[key] = {name: int((truth[:, c] == value).sum()) for c, name in enumerate(findings)}
+    return part
+
+
+def _over_findings(
+    probs: FloatArray, truth: FloatArray, activation: str, patient: NDArray[Any]
+) -> dict[str, Any]:
+    part: dict[str, Any] = {}
+    for key in ("macro_auroc", "macro_auprc", "accuracy", "balanced_accuracy", "macro_f1"):
+        interval = score_interval(key, probs, truth, activation=activation, patient_id=patient)
+        part[key], part[f"{key}_ci"] = _number(interval.estimate), _limits(interval)
+    return part
 
 
 def _softmax_part(probs: FloatArray, truth: FloatArray) -> dict[str, Any]:
@@ -106,12 +117,7 @@ def _softmax_part(probs: FloatArray, truth: FloatArray) -> dict[str, Any]:
     np.add.at(matrix, (truth.argmax(axis=1), probs.argmax(axis=1)), 1)
     true_prob = (probs * truth).sum(axis=1)
     return {
-        "accuracy": _ratio(np.trace(matrix), matrix.sum()),
-        "balanced_accuracy": _mean([_ratio(matrix[c, c], matrix[c].sum()) for c in range(count)]),
-        "macro_f1": _mean(
-            [_f1(matrix[c, c], matrix[:, c].sum(), matrix[c].sum()) for c in range(count)]
-        ),
-        "cross_entropy": _mean((-np.log(_clip(true_prob))).tolist()),
+        "cross_entropy": _mean(-np.log(_clip(true_prob))),
         "confusion_matrix": matrix.tolist(),
     }
 
@@ -124,35 +130,15 @@ def _sigmoid_part(probs: FloatArray, truth: FloatArray, findings: list[str]) -> 
         ]
         for c, name in enumerate(findings)
     }
-    known = ~np.isnan(truth)
-    right = (truth == 1) == decided
     entropy = -np.where(truth == 1, np.log(_clip(probs)), np.log(_clip(1 - probs)))
     return {
-        "accuracy": _ratio((right & known).sum(), known.sum()),
-        "balanced_accuracy": _mean([_balanced(matrix) for matrix in matrices.values()]),
-        "macro_f1": _mean([_f1(tp, fp + tp, fn + tp) for (_, fp), (fn, tp) in matrices.values()]),
-        "cross_entropy": _mean(entropy[known].tolist()),
+        "cross_entropy": _mean(entropy[~np.isnan(truth)]),
         "confusion_matrix": matrices,
     }
 
 
-def _balanced(matrix: list[list[int]]) -> float | None:
-    recalls = [_ratio(matrix[t][t], sum(matrix[t])) for t in (0, 1)]
-    return None if None in recalls else _mean(recalls)
-
-
-def _f1(hits: float, predicted: float, actual: float) -> float | None:
-    """2 hits / (predicted + actual); None when the class neither occurs nor is predicted."""
-    return _ratio(2 * hits, predicted + actual)
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole else None
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return float(np.mean(defined)) if defined else None
+def _mean(values: FloatArray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _clip(probs: FloatArray) -> FloatArray:

@@ -13,20 +13,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.uncertainty import (
+    Correct,
+    correction,
+    difference_interval,
+    logit_interval,
+    patient_index,
+    spread,
+)
 
-__all__ = ["auroc_and_influence", "auroc_difference", "auroc_interval"]
+__all__ = ["auroc_and_influence", "auroc_difference", "auroc_interval", "smaller_class"]
 
 FloatArray = NDArray[np.float64]
 
 
-def auroc_and_influence(prob: ArrayLike, label: ArrayLike) -> tuple[float, FloatArray]:
+def auroc_and_influence(
+    prob: ArrayLike, label: ArrayLike, *, correct: Correct | None = None
+) -> tuple[float, FloatArray]:
     r"""Return the AUROC of one finding, and how far each image moves it.
 
     With :math:`m` positives, :math:`n` negatives and DeLong's components :math:`V`, a positive
@@ -37,10 +46,11 @@ def auroc_and_influence(prob: ArrayLike, label: ArrayLike) -> tuple[float, Float
     Args:
         prob: scores, ``(N,)``; any increasing function of them gives the same.
         label: 1, 0, or NaN for unknown, ``(N,)``.
+        correct: from :func:`.correction`; None: DeLong's, every image is a patient.
 
     Returns:
         The AUROC, ties counted half, NaN when a class is absent; and the influences, ``(N,)``,
-        corrected as above, 0 where the label is unknown, NaN when a class has one image only.
+        corrected as above, 0 where the label is unknown, NaN when a class has one patient only.
 
     Example:
         >>> auroc_and_influence([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])[0]
@@ -58,23 +68,24 @@ def auroc_and_influence(prob: ArrayLike, label: ArrayLike) -> tuple[float, Float
     above = (rank[positive] - _midranks(score[positive])) / n
     below = 1 - (rank[negative] - _midranks(score[negative])) / m
     auroc = float(above.mean())
-    influence[positive] = (above - auroc) / m * _correction(m)
-    influence[negative] = (below - auroc) / n * _correction(n)
-    return auroc, influence
+    influence[positive] = (above - auroc) / m
+    influence[negative] = (below - auroc) / n
+    correct = correct or correction(np.arange(len(score)))
+    return auroc, correct(correct(influence, 1.0 * positive), 1.0 * negative)
 
 
 def auroc_interval(
     prob: ArrayLike,
     label: ArrayLike,
     *,
-    patient_id: Sequence[object] | None = None,
+    patient_id: Sequence[object] | NDArray[Any] | None = None,
     level: float = 0.95,
 ) -> Interval:
     """Return the AUROC, the mean over findings if there are several, with its confidence interval.
 
-    The interval is symmetric on the logit scale, so it stays inside [0, 1]. At an AUROC of exactly
-    0 or 1, where DeLong's variance is 0, it is the exact binomial limit for as many cases as the
-    smaller class has.
+    The interval is symmetric on the logit scale, so it stays inside [0, 1], and Student's quantile
+    makes it wider when there are few patients. At an AUROC of exactly 0 or 1, where DeLong's
+    variance is 0, it is the exact binomial limit for as many patients as the smaller class has.
 
     Args:
         prob: probabilities, ``(N,)`` or ``(N, C)``.
@@ -85,20 +96,13 @@ def auroc_interval(
 
     Returns:
         Estimate and limits. Findings without both classes are left out of the mean; all NaN when
-        none is left. The limits alone are NaN when a class has one image only.
+        none is left. The limits alone are NaN when a class has one patient only.
     """
     score, truth = _columns(prob), _columns(label)
-    auroc, influence, used = _mean_influence(score, truth)
-    if not used:
-        return Interval(math.nan, math.nan, math.nan)
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    if auroc in {0.0, 1.0}:
-        cases = min(_smaller_class(truth[:, column], patient_id) for column in used)
-        bound = ((1 - level) / 2) ** (1 / cases)
-        return Interval(auroc, bound, 1.0) if auroc == 1 else Interval(auroc, 0.0, 1 - bound)
-    error = _standard_error(influence, patient_id) / (auroc * (1 - auroc))
-    center = math.log(auroc / (1 - auroc))
-    return Interval(auroc, _sigmoid(center - z * error), _sigmoid(center + z * error))
+    who = patient_index(patient_id, len(score))
+    auroc, influence = _mean_influence(score, truth, correction(who, jackknife=True))
+    error, df = spread(influence, who)
+    return logit_interval(auroc, error, df, cases=smaller_class(truth, who), level=level)
 
 
 def auroc_difference(
@@ -106,9 +110,9 @@ def auroc_difference(
     other_prob: ArrayLike,
     label: ArrayLike,
     *,
-    patient_id: Sequence[object] | None = None,
+    patient_id: Sequence[object] | NDArray[Any] | None = None,
     level: float = 0.95,
-) -> Interval:
+) -> Difference:
     """Return AUROC of ``prob`` minus AUROC of ``other_prob`` on the same images, with its interval.
 
     Two models that see the same images err on the same images; the paired difference knows that,
@@ -122,45 +126,44 @@ def auroc_difference(
         level: see :func:`auroc_interval`.
 
     Returns:
-        Difference and limits; NaN when no finding has both classes.
+        Difference, limits, and two-sided p-value; NaN when no finding has both classes.
     """
     truth = _columns(label)
-    ours, our_influence, used = _mean_influence(_columns(prob), truth)
-    theirs, their_influence, _ = _mean_influence(_columns(other_prob), truth)
+    who = patient_index(patient_id, len(truth))
+    ours, our_influence = _mean_influence(_columns(prob), truth, correction(who))
+    theirs, their_influence = _mean_influence(_columns(other_prob), truth, correction(who))
+    error, df = spread(our_influence - their_influence, who)
+    apart = (
+        auroc_interval(prob, label, patient_id=who, level=level),
+        auroc_interval(other_prob, label, patient_id=who, level=level),
+    )
+    return difference_interval(ours - theirs, error, df, apart=apart, level=level)
+
+
+def smaller_class(truth: FloatArray, patient: NDArray[Any]) -> int:
+    """Return how many patients the rarest class has, over all findings that have both classes.
+
+    Args:
+        truth: 1, 0, or NaN for unknown, ``(N, C)``.
+        patient: number of the patient of each image, ``(N,)``.
+    """
+    counts = [[len(np.unique(patient[column == value])) for value in (0, 1)] for column in truth.T]
+    return min((min(pair) for pair in counts if all(pair)), default=0)
+
+
+def _mean_influence(
+    score: FloatArray, truth: FloatArray, correct: Correct
+) -> tuple[float, FloatArray]:
+    """Mean AUROC over the columns that have both classes, and its influences."""
+    columns = [
+        auroc_and_influence(score[:, c], truth[:, c], correct=correct)
+        for c in range(score.shape[1])
+    ]
+    used = [(auroc, influence) for auroc, influence in columns if not math.isnan(auroc)]
     if not used:
-        return Interval(math.nan, math.nan, math.nan)
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    error = _standard_error(our_influence - their_influence, patient_id)
-    return Interval(ours - theirs, ours - theirs - z * error, ours - theirs + z * error)
-
-
-def _mean_influence(score: FloatArray, truth: FloatArray) -> tuple[float, FloatArray, list[int]]:
-    """Mean AUROC over the columns that have both classes, its influences, and these columns."""
-    columns = [auroc_and_influence(score[:, c], truth[:, c]) for c in range(score.shape[1])]
-    used = [c for c, (auroc, _) in enumerate(columns) if not math.isnan(auroc)]
-    if not used:
-        return math.nan, np.zeros(len(score)), used
-    auroc = float(np.mean([columns[c][0] for c in used]))
-    return auroc, np.mean([columns[c][1] for c in used], axis=0), used
-
-
-def _standard_error(influence: FloatArray, patient_id: Sequence[object] | None) -> float:
-    if patient_id is None:
-        return math.sqrt(float(np.square(influence).sum()))
-    patient = _patient_index(patient_id)
-    per_patient = np.bincount(patient, weights=influence)
-    # `influence` is corrected for the number of images; the ratio adds what fewer patients cost.
-    more = _correction(len(per_patient)) / _correction(len(influence))
-    return math.sqrt(float(np.square(per_patient).sum())) * more
-
-
-def _smaller_class(truth: FloatArray, patient_id: Sequence[object] | None) -> int:
-    patient = np.arange(len(truth)) if patient_id is None else _patient_index(patient_id)
-    return min(len(np.unique(patient[truth == value])) for value in (0, 1))
-
-
-def _patient_index(patient_id: Sequence[object]) -> NDArray[Any]:
-    return np.unique([str(patient) for patient in patient_id], return_inverse=True)[1]
+        return math.nan, np.zeros(len(score))
+    aurocs, influences = zip(*used, strict=True)
+    return float(np.mean(aurocs)), np.mean(influences, axis=0)
 
 
 def _midranks(values: FloatArray) -> FloatArray:
@@ -170,14 +173,6 @@ def _midranks(values: FloatArray) -> FloatArray:
     return np.asarray((last - (counts - 1) / 2)[index], np.float64)
 
 
-def _correction(count: int) -> float:
-    return math.sqrt(count / (count - 1)) if count > 1 else math.nan
-
-
 def _columns(values: ArrayLike) -> FloatArray:
     array = np.asarray(values, np.float64)
     return array[:, None] if array.ndim == 1 else array
-
-
-def _sigmoid(value: float) -> float:
-    return 0.5 * (1 + math.tanh(value / 2))

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_kd.report.claim import write_claim_checklist
+from monai_kd.report.markdown import number, span
+from monai_kd.report.model_card import write_model_card
 from monai_kd.report.run_files import RunFiles, read_run
-from monai_kd.report.view import SECTIONS
+from monai_kd.report.sections import SECTIONS
 from monai_kd.utils import MonaiKDError, write_text_atomically
 
 __all__ = ["build_page"]
@@ -21,11 +25,12 @@ _log = logging.getLogger(__name__)
 def build_page(
     run_dir: str | os.PathLike[str], *, baseline_dir: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Write ``report.html`` into a run directory, whole or not at all.
+    """Write ``report.html``, ``MODEL_CARD.md`` and ``CLAIM.md`` into a run directory.
 
-    It is made of ``evaluation.json``, ``predictions.csv``, ``metrics.csv``, ``config.json`` and
-    ``pictures/``. What is missing or cannot be read is said on the page; nothing of it stops it.
-    Salted ids and file names do not get in; of a path only its last part does.
+    Each is written whole or not at all. They are made of ``evaluation.json``, ``predictions.csv``,
+    ``metrics.csv``, ``config.json`` and ``pictures/``. What is missing or cannot be read is said
+    on the page; nothing of it stops it. Salted ids and names of films do not get in; of a path
+    only its last part does.
 
     Args:
         run_dir: the run directory.
@@ -48,6 +53,8 @@ def build_page(
     baseline = read_run(Path(baseline_dir)) if baseline_dir is not None else None
     page = run.folder / "report.html"
     write_text_atomically(page, _render(run, baseline))
+    write_model_card(run.folder, run=run)
+    write_claim_checklist(run.folder, run=run)
     return page
 
 
@@ -61,11 +68,13 @@ def _render(run: RunFiles, baseline: RunFiles | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": _number,
-        "signed": _signed,
+        "number": number,
+        "p_value": _p_value,
         "percent": _percent,
-        "span": _span,
+        "percent_span": _percent_span,
         "scaled": _scaled,
+        "signed": _signed,
+        "span": span,
     }
     view = {name: _built(name, run, baseline) for name in SECTIONS}
     return environment.get_template("page.html").render(view)
@@ -80,22 +89,26 @@ def _built(name: str, run: RunFiles, baseline: RunFiles | None) -> Any:
         return None
 
 
-def _number(value: Any, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"  # noqa: RUF001
-
-
-def _signed(value: float, digits: int = 3) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")  # noqa: RUF001
+def _signed(value: Any, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−") if _is_number(value) else "–"  # noqa: RUF001
 
 
 def _percent(value: Any, digits: int = 0) -> str:
-    return f"{value:.{digits}%}" if isinstance(value, int | float) else "–"  # noqa: RUF001
+    return f"{value:.{digits}%}" if _is_number(value) else "–"  # noqa: RUF001
 
 
-def _span(limits: Sequence[float] | None, digits: int = 3) -> str:
-    return " to ".join(_number(limit, digits) for limit in limits) if limits else "–"  # noqa: RUF001
+def _percent_span(limits: Sequence[float], digits: int = 0) -> str:
+    return " to ".join(_percent(limit, digits) for limit in limits)
+
+
+def _p_value(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _scaled(value: float, start: float) -> float:
     """Position of a value between ``start`` and 1, 0 to 100."""
     return round(100 * min(max((value - start) / (1 - start), 0), 1), 2)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

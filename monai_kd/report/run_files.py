@@ -3,45 +3,25 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from monai_kd.metrics import Predictions, read_predictions
+from monai_kd.utils import sha256_of_file
 
-__all__ = ["Predictions", "RunFiles", "read_run"]
+__all__ = ["RunFiles", "read_run"]
 
 _log = logging.getLogger(__name__)
-_WIDEST = 1400  # pixels of a picture on the page
-_LARGE = 250_000  # bytes of a PNG
+_WIDEST = 1000  # pixels of a picture on the page
+_LARGE = 60_000  # bytes of a PNG
 _MOST = 40  # pictures read
-_BUDGET = 1_500_000  # bytes of a run's pictures: two runs in base64 stay under 5 MB
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """``predictions.csv``: salted ids, labels and probabilities.
-
-    Args:
-        findings: names of the C findings.
-        key: salted id of each image, or its row number when there is none.
-        patient_id: salted id of each patient, or None.
-        label: ``(N, C)``, NaN for unknown.
-        prob: ``(N, C)``.
-    """
-
-    findings: list[str]
-    key: list[str]
-    patient_id: list[str] | None
-    label: NDArray[np.float64]
-    prob: NDArray[np.float64]
+_BUDGET = 900_000  # bytes of a folder's pictures: three folders in base64 leave room in 5 MB
+_HASHED = ("model.pt", "predictions.csv", "validation_predictions.csv", "evaluation.json")
 
 
 @dataclass(frozen=True)
@@ -54,7 +34,9 @@ class RunFiles:
         config: ``config.json``, empty when there is none.
         predictions: ``predictions.csv``, or None.
         curves: the training curves as PNG, or None.
-        pictures: files of ``pictures/`` by stem, re-encoded, so that no text in them travels.
+        pictures: films of ``pictures/`` by stem, re-encoded, so that no text in them travels.
+        worst: films of ``pictures/worst/``, likewise.
+        hashes: SHA-256 by the name of the file that it is of.
     """
 
     folder: Path
@@ -63,6 +45,8 @@ class RunFiles:
     predictions: Predictions | None = None
     curves: bytes | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
+    worst: dict[str, bytes] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -73,14 +57,16 @@ def read_run(folder: Path) -> RunFiles:
     """
     from monai_kd.metrics import curves_png
 
-    evaluation = _tried(folder / "evaluation.json", _json_object)
+    files = {name: folder / name for name in _HASHED}
     return RunFiles(
         folder=folder,
-        evaluation=evaluation or {},
+        evaluation=_tried(folder / "evaluation.json", _json_object) or {},
         config=_tried(folder / "config.json", _json_object) or {},
-        predictions=_tried(folder / "predictions.csv", _predictions),
+        predictions=_tried(folder / "predictions.csv", read_predictions),
         curves=_tried(folder / "metrics.csv", curves_png),
         pictures=_pictures(folder / "pictures"),
+        worst=_pictures(folder / "pictures" / "worst"),
+        hashes={name: sha256_of_file(path) for name, path in files.items() if path.is_file()},
     )
 
 
@@ -102,34 +88,11 @@ def _json_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _predictions(path: Path) -> Predictions | None:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        names = reader.fieldnames or []
-        rows = list(reader)
-    findings = [name.removeprefix("prob_") for name in names if name.startswith("prob_")]
-    findings = [name for name in findings if f"label_{name}" in names]
-    if not rows or not findings:
-        return None
-    return Predictions(
-        findings=findings,
-        key=[row.get("id") or str(number) for number, row in enumerate(rows)],
-        patient_id=[row["patient_id"] for row in rows] if "patient_id" in names else None,
-        label=np.array([[_number(row[f"label_{name}"]) for name in findings] for row in rows]),
-        prob=np.array([[_number(row[f"prob_{name}"]) for name in findings] for row in rows]),
-    )
-
-
-def _number(text: str | None) -> float:
-    return float(text) if text else math.nan
-
-
 def _pictures(folder: Path) -> dict[str, bytes]:
-    """As many as the page can carry, the comparison first."""
-    paths = sorted(folder.glob("*.png"), key=lambda path: (path.stem != "decision_regions", path))
+    """As many as the page can carry."""
     kept: dict[str, bytes] = {}
     spent = 0
-    for path in paths[:_MOST]:
+    for path in sorted(folder.glob("*.png"))[:_MOST]:
         content = _tried(path, _encoded_again)
         if content is not None and spent + len(content) <= _BUDGET:
             kept[path.stem] = content
@@ -151,5 +114,5 @@ def _encoded_again(path: Path) -> bytes:
     clean.save(buffer, format="PNG")
     if buffer.tell() > _LARGE:
         buffer = io.BytesIO()
-        clean.save(buffer, format="JPEG", quality=90, subsampling=0)
+        clean.save(buffer, format="JPEG", quality=88, subsampling=0)
     return buffer.getvalue()

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from monai_kd.cli import demo
-from monai_kd.cli.demo import Step, plan
+from monai_kd.cli.demo import plan
 from monai_kd.cli.main import main
+from monai_kd.cli.steps import Step
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "cxr_hkd_classification"
 
@@ -92,7 +93,7 @@ def test_a_failing_step_is_named_with_its_last_words_and_stops_the_demo(
 
 
 def test_without_the_bundles_the_demo_says_where_to_get_them(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(demo, "_repository", lambda: tmp_path)
+    monkeypatch.setattr(demo, "repository", lambda: tmp_path)
     assert main(["demo", "--output", str(tmp_path / "out")]) == 2
     assert "Clone the repository" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grad-CAM: against its closed form and MONAI's; the network is left as it was."""
+"""Grad-CAM and Grad-CAM++: against a closed form and MONAI's; the network is left as it was."""
 
 from __future__ import annotations
 
+import monai.visualize
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from monai_kd.explain import grad_cam, mass_inside, pointing_game
+from monai_kd.explain import grad_cam, grad_cam_plus_plus
 
 
 class Small(nn.Module):
@@ -52,13 +53,20 @@ def test_of_mean_and_linear_head_it_is_the_class_activation_map():
     torch.testing.assert_close(cam, scaled(expected).detach())
 
 
-def test_it_is_the_map_of_monai_the_right_way_up():
-    from monai.visualize import GradCAM
-
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        pytest.param(grad_cam, "GradCAM", id="Grad-CAM"),
+        pytest.param(grad_cam_plus_plus, "GradCAMpp", id="Grad-CAM++"),
+    ],
+)
+def test_it_is_the_map_of_monai_the_right_way_up(ours, theirs):
     network, other = Small(linear=False), Small(linear=False)
     other.bend.inplace = False  # MONAI's cannot take a head that begins in place; ours can
-    theirs = torch.cat([GradCAM(other, "stage")(one[None], class_idx=2) for one in images()])
-    ours = grad_cam(network, images(), finding=2)
+    other_cam = getattr(monai.visualize, theirs)(other, "stage")
+    theirs = torch.cat([other_cam(one[None], class_idx=2) for one in images()])
+    ours = ours(network, images(), finding=2)
+    assert ours.amax((1, 2, 3)).min() == 1  # none of them is empty
     # MONAI maps the largest value to 0 and the smallest to 1; the smallest here is 0 after relu.
     low = ours.amin((1, 2, 3), keepdim=True)
     torch.testing.assert_close((ours - low) / (1 - low), 1 - theirs, atol=1e-5, rtol=0)
@@ -72,6 +80,14 @@ def test_each_image_may_have_its_own_finding():
     assert together.shape == (4, 1, 24, 32)
     assert together.min() >= 0
     torch.testing.assert_close(together.amax((1, 2, 3)), torch.ones(4))
+
+
+@pytest.mark.parametrize("cam", [grad_cam, grad_cam_plus_plus])
+def test_several_findings_of_an_image_are_those_asked_one_by_one(cam):
+    network, asked = Small(), torch.tensor([[2, 0], [1, 1], [0, 2], [2, 1]])
+    together = cam(network, images(), finding=asked)
+    alone = [cam(network, images(), finding=column) for column in asked.T]
+    torch.testing.assert_close(together, torch.cat(alone, dim=1))
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
@@ -117,38 +133,3 @@ def test_one_finding_per_image_or_one_for_all():
 def test_a_network_without_two_halves_is_refused():
     with pytest.raises(TypeError, match="`forward_features` and `forward_head`, got Linear"):
         grad_cam(nn.Linear(2, 2), images(), finding=0)
-
-
-def maps():
-    """Mass 4 in the left half, peak there; mass inside the mask by hand: 3/4, all, none, NaN."""
-    cam = torch.zeros(5, 1, 4, 4)
-    cam[:3, 0, 1, :2] = torch.tensor([3.0, 1.0])
-    cam[4, 0, 0, 0] = 1
-    mask = torch.zeros(5, 1, 4, 4)
-    mask[0, 0, 1, 0] = mask[1, 0, 1, :2] = mask[2, 0, 3, 3] = mask[3] = 1
-    return cam, mask
-
-
-def test_mass_inside_by_hand():
-    nan = float("nan")
-    torch.testing.assert_close(
-        mass_inside(*maps()), torch.tensor([0.75, 1, 0, nan, nan]), equal_nan=True
-    )
-
-
-def test_mass_inside_of_a_flat_map_is_the_share_of_the_area():
-    mask = torch.zeros(1, 1, 8, 8)
-    mask[..., :2, :4] = 1
-    assert mass_inside(torch.ones(1, 1, 8, 8), mask).item() == pytest.approx(8 / 64)
-
-
-def test_the_pointing_game_by_hand():
-    assert pointing_game(*maps()).tolist() == [True, True, False, False, False]
-
-
-@pytest.mark.parametrize("measure", [mass_inside, pointing_game])
-def test_maps_and_masks_of_several_findings_are_refused(measure):
-    with pytest.raises(
-        ValueError, match=r"`mask` must have the shape of `cam`.*Select one finding"
-    ):
-        measure(torch.ones(2, 1, 4, 4), torch.ones(2, 3, 4, 4))

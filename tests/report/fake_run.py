@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from monai_kd.explain import overlay
 from monai_kd.metrics import classification_summary
-from monai_kd.report import RegionCase, decision_regions_png
+from tests.report.fake_film import case
 
 FINDINGS = ["normal", "bacterial", "viral"]
 
@@ -22,7 +22,7 @@ FINDINGS = ["normal", "bacterial", "viral"]
 def make_run(folder, *, skill=1.6, activation="softmax", n=90, name="", seed=0, slow=False) -> Path:
     """Write a run; ``skill`` moves the AUROC, ``name`` is planted where it could leak.
 
-    Curves and the picture of decision regions take seconds: only if ``slow``.
+    Training curves take a second: only if ``slow``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     prob, label, patient = predictions(skill, activation, n, seed)
@@ -46,7 +46,6 @@ def make_run(folder, *, skill=1.6, activation="softmax", n=90, name="", seed=0, 
     write_pictures(folder / "pictures", name)
     if slow:
         write_metrics(folder)
-        write_decision_regions(folder / "pictures")
     return folder
 
 
@@ -107,49 +106,11 @@ def write_metrics(folder):
                 writer.writerow([phase, epoch, rate, weight, 0.2 + decay, part, *scores])
 
 
-def film(seed, size=96):
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:size, 0:size] / size
-    lungs = sum(np.exp(-(((x - c) / 0.15) ** 2) - ((y - 0.5) / 0.3) ** 2) for c in (0.3, 0.7))
-    ribs = 0.06 * np.sin(26 * y + 6 * (x - 0.5) ** 2)
-    return np.clip(0.75 - 0.55 * lungs + ribs + rng.normal(0, 0.03, (size, size)), 0, 1)
-
-
-def case(seed):
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:96, 0:96]
-    row, column = rng.integers(30, 66), int(rng.choice([29, 67]))
-    mask = (abs(y - row) < 9) & (abs(x - column) < 8)
-
-    def blob(r, c, width):
-        return np.exp(-((y - r) ** 2 + (x - c) ** 2) / width**2)
-
-    student, baseline = (
-        blob(row + 3, column, 14),
-        np.maximum(blob(50, 48, 30), 0.5 * blob(row, column, 12)),
-    )
-    inside = {
-        k: float((v * mask).sum() / v.sum())
-        for k, v in (("baseline", baseline), ("student", student))
-    }
-    image = np.clip(film(seed) + 0.3 * blob(row, column, 8), 0, 1)
-    captions = {k: f"P = 0.8{seed}, {v:.0%} of the map inside" for k, v in inside.items()}
-    return RegionCase(
-        "bacterial", image, mask, {"baseline": baseline, "student": student}, captions
-    )
-
-
 def write_pictures(folder, name):
     folder.mkdir(exist_ok=True)
     text = PngInfo()
     text.add_text("Comment", f"patient {name}")
     for seed in range(4):
-        one = case(seed)
-        cam = one.cams["student" if name else "baseline"]
-        picture = overlay(one.image, cam, region_mask=one.region_mask)
+        film, region, map_ = case(seed, aims=bool(name))
+        picture = overlay(film, map_, region_mask=region)
         Image.fromarray(picture).save(folder / f"i00{seed:02x}.png", pnginfo=text)
-
-
-def write_decision_regions(folder):
-    picture = decision_regions_png([case(seed) for seed in range(4)])
-    (folder / "decision_regions.png").write_bytes(picture)

@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from monai_kd.report import build_page
-from monai_kd.report.run_files import read_run
-from monai_kd.report.view import data_uri
+from monai_kd.report import build_page, read_run
+from monai_kd.report.common import data_uri
+from monai_kd.report.sections import SECTIONS
 from monai_kd.utils import MonaiKDError
+from tests.report.fake_evidence import add_evidence
 from tests.report.fake_run import make_run
 
 NAME = "Zzyzx^Planted"
@@ -24,6 +25,22 @@ def runs(tmp_path_factory):
     return make_run(folder / "hkd", name=NAME, slow=True), make_run(
         folder / "base", skill=1.1, seed=3
     )
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Plots take most of the time; only the pages of the module's runs have real ones."""
+    for name in ("roc", "precision_recall"):
+        monkeypatch.setitem(SECTIONS, name, lambda run, _: run.predictions and data_uri(b"PNG"))
+    monkeypatch.setitem(SECTIONS, "confusion", lambda run, _: run.evaluation and data_uri(b"PNG"))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A page with every section that there is, and its run."""
+    run = make_run(tmp_path_factory.mktemp("full") / NAME, name=NAME, slow=True)
+    add_evidence(run, external=True)
+    return build_page(run).read_text(encoding="utf-8"), run
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +69,9 @@ class Addresses(HTMLParser):
 
 def test_nothing_is_fetched_and_nothing_runs(page):
     addresses = Addresses(page)
-    assert len(addresses.found) == 4
-    assert all(value.startswith("data:image/") for value in addresses.found)
+    fetched = [value for value in addresses.found if not value.startswith("#")]
+    assert len(fetched) == 12  # 3 of discrimination, 8 of films, the training curves
+    assert all(value.startswith("data:image/") for value in fetched)
     assert not {"script", "link", "iframe", "object"} & addresses.tags
     assert "@import" not in page
     assert "url(" not in page
@@ -73,7 +91,9 @@ def test_a_baseline_is_compared_on_the_same_films(page, runs, tmp_path):
     assert "a gain is shown by this one run" in words(page)
     twin = make_run(tmp_path / "twin")
     same = words(build_page(twin, baseline_dir=twin).read_text())
-    assert "Paired difference +0.000 (95% CI +0.000 to +0.000): a gain is not shown" in same
+    assert (
+        "Paired difference +0.000 (95% CI +0.000 to +0.000, p = 1.000): a gain is not shown" in same
+    )
 
 
 def test_other_films_are_not_compared(runs, tmp_path):
@@ -83,10 +103,29 @@ def test_other_films_are_not_compared(runs, tmp_path):
     assert "needs the predictions of both runs" in text
 
 
-def test_a_planted_name_is_nowhere(page):
-    assert NAME not in page
-    assert "Planted" not in page
-    assert not re.search(r"\b[ip]0{2}[0-9a-f]{2}\b", words(page))  # nor is a salted id
+def test_a_planted_name_is_nowhere(page, full):
+    texts = [
+        page,
+        full[0],
+        *((full[1] / name).read_text() for name in ("MODEL_CARD.md", "CLAIM.md")),
+    ]
+    for text in texts:
+        assert NAME not in text
+        assert "Planted" not in text
+        assert not re.search(r"\b[ip]0{2}[0-9a-f]{2}\b", words(text))  # nor is a salted id
+
+
+def test_names_of_other_places_stay_out_too(tmp_path):
+    run = add_evidence(make_run(tmp_path / "run", n=30))
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    summary = evaluation["sections"]["test"]
+    for row in (summary["worst_cases"][0], summary["subgroups"][0], summary["operating_points"][0]):
+        row |= {"id": NAME, "patient_id": NAME, "image": f"/archive/{NAME}.dcm"}
+    summary["worst_cases"][0]["picture"] = f"../../{NAME}"
+    summary["note"] = evaluation["note"] = NAME
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    page = build_page(run)
+    assert all(NAME not in path.read_text() for path in (page, *run.glob("*.md")))
 
 
 def test_of_a_picture_only_the_pixels_travel(runs):
@@ -106,8 +145,9 @@ def test_text_from_files_cannot_become_markup(tmp_path):
 
 def test_an_empty_directory_gives_a_page_that_says_what_is_missing(tmp_path):
     text = words(build_page(tmp_path).read_text())
-    assert text.count("Not available:") >= 8
+    assert text.count("Not available:") >= 14
     assert "no metrics.csv" in text
+    assert "Not measured in this run" in text
     assert "must not be used to diagnose" in text
 
 
@@ -180,7 +220,7 @@ def test_independent_findings_and_numbers_that_are_not_defined(tmp_path):
     text = words(build_page(run).read_text())
     assert "each on its own" in text
     assert "No interval: too few cases" in text
-    assert re.search(r"viral – – ", text)  # noqa: RUF001
+    assert re.search(r"viral – ", text)  # noqa: RUF001
 
 
 def test_films_are_shown_as_both_models_see_them(tmp_path):
@@ -194,15 +234,29 @@ def test_films_are_shown_as_both_models_see_them(tmp_path):
     assert build_page(run).read_text().count('alt="Heat map of this run"') == 4
 
 
-def test_a_comparison_picture_takes_the_place_of_the_films(page):
-    assert "Films with the expert's region" in page
-    assert "Heat map of this run" not in page
-
-
 def test_decision_regions_stand_beside_the_baseline_and_the_blind_map(page):
     text = words(page)
     assert "The regions cover 6.2% of the film" in text
-    assert "baseline 33.0% 55% 41 hkd 48.0% 80% 41" in text
+    assert "hkd 48.0% 80% 41 baseline 33.0% 55% 41" in text
+
+
+def test_a_full_page_has_every_section_and_misses_nothing(full):
+    text = words(full[0])
+    assert "Not available" not in text
+    for title in (
+        "On films from elsewhere", "Each finding", "Telling findings apart", "Decisions",
+        "Set to work", "Can the probabilities be believed?", "The same for everyone?",
+        "Does it find the lesion?", "Where the model looks", "The 10 films it got most wrong",
+        "Training", "Data", "How it was made", "Intended use and limits", "Checklist for a paper",
+    ):  # fmt: skip
+        assert title in text, title
+    links = re.findall(r'href="#([a-z-]+)"', full[0])
+    assert len(links) == 12
+    assert all(full[0].count(f'id="{link}"') == 1 for link in links)
+
+
+def test_a_full_page_stays_under_5_mb(full):
+    assert len(full[0].encode()) < 5_000_000
 
 
 def test_a_page_stays_under_5_mb_however_many_pictures_there_are(tmp_path):
@@ -211,8 +265,12 @@ def test_a_page_stays_under_5_mb_however_many_pictures_there_are(tmp_path):
 
     run = make_run(tmp_path / "run", n=30)
     noise = np.random.default_rng(0).integers(0, 256, (500, 900, 3), dtype=np.uint8)
-    for number in range(9):
+    add_evidence(run)
+    for number in range(5):
         Image.fromarray(noise).save(run / "pictures" / f"{number}.png", compress_level=0)
+    for number in range(1, 6):
+        film = run / "pictures" / "worst" / f"worst_{number:02d}.png"
+        Image.fromarray(noise).save(film, compress_level=0)
     assert build_page(run, baseline_dir=run).stat().st_size < 5_000_000
 
 
@@ -223,7 +281,8 @@ def test_an_old_page_is_replaced_in_one_step(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         build_page(tmp_path)
     assert page.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["CLAIM.md", "MODEL_CARD.md", "report.html"]
 
 
 @pytest.mark.parametrize("name", ["run_dir", "baseline_dir"])

@@ -10,14 +10,17 @@ import pytest
 from PIL import Image
 
 from monai_kd.report import (
-    RegionCase,
     confusion_png,
-    decision_regions_png,
+    froc_png,
+    precision_recall_png,
+    reliability_png,
     roc_png,
     write_side_by_side,
 )
-from monai_kd.report.plots import _roc_points
+from monai_kd.report.curve_plots import _precision_recall_points, _roc_points
 from monai_kd.utils import MonaiKDError
+
+ORANGE = (0xC8, 0x55, 0x3D)  # of the second finding
 
 
 def picture(png):
@@ -37,20 +40,71 @@ def test_the_roc_curve_is_that_of_scikit_learn():
     np.testing.assert_allclose(ours[1], hits)
 
 
-def test_a_finding_without_both_classes_draws_no_curve():
+def test_precision_over_recall_is_that_of_scikit_learn():
+    from sklearn.metrics import precision_recall_curve
+
+    rng = np.random.default_rng(1)
+    label = (rng.random(80) < 0.3).astype(float)
+    prob = np.round(rng.random(80) * 0.7 + 0.3 * label, 1)  # with ties
+    precision, recall, _ = precision_recall_curve(label, prob)
+    ours = _precision_recall_points(prob, label)
+    np.testing.assert_allclose(ours[0], recall[::-1])
+    np.testing.assert_allclose(ours[1], precision[::-1])
+
+
+def near(png, color):
+    """How many pixels have a color."""
+    return (abs(picture(png) - color).sum(-1) < 30).sum()
+
+
+@pytest.mark.parametrize("draw", [roc_png, precision_recall_png])
+def test_a_finding_without_both_classes_draws_no_curve(draw):
     label = np.array([[1.0, 0], [0, 0], [1, np.nan]])
     prob = np.array([[0.9, 0.1], [0.2, 0.3], [0.4, 0.5]])
-    one = roc_png(prob, label, findings=["a", "b"])
-    orange = (abs(picture(one) - (0xC8, 0x55, 0x3D)).sum(-1) < 30).sum()
-    assert orange == 0
+    assert near(draw(prob, label, findings=["a", "b"]), ORANGE) == 0
     label[0, 1] = 1
-    two = roc_png(prob, label, findings=["a", "b"])
-    assert (abs(picture(two) - (0xC8, 0x55, 0x3D)).sum(-1) < 30).sum() > 100
+    assert near(draw(prob, label, findings=["a", "b"]), ORANGE) > 100
+
+
+def test_an_operating_point_is_a_ring_on_the_curve():
+    label, prob = np.array([[1.0, 1], [0, 0]]), np.array([[0.9, 0.8], [0.1, 0.2]])
+    plain = roc_png(prob, label, findings=["a", "b"])
+    ring = roc_png(prob, label, findings=["a", "b"], points={"b": [(0.5, 0.5)]})
+    assert near(ring, ORANGE) > near(plain, ORANGE) + 100
+
+
+def froc(**changes):
+    return {
+        "curve": {"fp_per_image": [0, 0.5, 2], "recall": [0, 0.5, 0.8]}, "fp_per_image": [0.5, 1],
+        "recall": [0.5, 0.5], "recall_ci": [[0.3, 0.7], None],
+    } | changes  # fmt: skip
+
+
+def test_froc_draws_a_curve_for_each_finding_also_without_intervals():
+    one = froc_png({"a": froc()})
+    two = froc_png({"a": froc(), "b": froc(recall_ci=None)})
+    assert near(one, ORANGE) == 0
+    assert near(two, ORANGE) > 100
+
+
+def test_reliability_has_a_plot_for_each_finding_and_may_lack_bins():
+    bins = {
+        "mean_prob": [0.1, None, 0.9],
+        "share": [0, None, 1],
+        "low": None,
+        "high": None,
+        "n": [],
+    }
+    one, four = (reliability_png(dict.fromkeys("abcd"[:n], bins)) for n in (1, 4))
+    assert picture(four).shape[0] > 1.7 * picture(one).shape[0]  # a second row
+    assert near(four, ORANGE) > 50
 
 
 def test_no_finding_can_break_the_picture_by_its_name():
     label, prob = np.array([[1.0], [0]]), np.array([[0.9], [0.1]])
-    picture(roc_png(prob, label, findings=["$\\frac{"]))
+    for draw in (roc_png, precision_recall_png):
+        picture(draw(prob, label, findings=["$\\frac{"]))
+    picture(froc_png({"$\\frac{": froc()}))
     picture(confusion_png({"$x_": [[1, 0], [0, 1]]}, findings=["$x_"]))
 
 
@@ -59,29 +113,6 @@ def test_confusion_matrices_of_any_number_of_findings(count):
     names = [f"f{number}" for number in range(count)]
     picture(confusion_png(np.eye(count, dtype=int).tolist(), findings=names))
     picture(confusion_png({name: [[5, 1], [0, 0]] for name in names}, findings=names))
-
-
-def region_case(**changes):
-    film, region = np.full((64, 64), 0.5), np.zeros((64, 64))
-    region[20:40, 10:30] = 1
-    settings = {"cams": {"baseline": film * 0, "student": region}, "captions": {}} | changes
-    return RegionCase("opacity", film, region, **settings)
-
-
-def test_each_model_gets_a_column_and_each_film_a_row():
-    one = picture(decision_regions_png([region_case()]))
-    two = picture(decision_regions_png([region_case(), region_case()]))
-    assert two.shape[0] > 1.6 * one.shape[0]
-    assert two.shape[1] == one.shape[1]
-    third = one.shape[1] // 3
-    warm = (one[..., 0] - one[..., 2] > 40)[: int(one.shape[0] * 0.7)]
-    assert warm[:, -third:].sum() > 100  # the student's heat
-    assert warm[:, :-third].sum() == 0
-
-
-def test_without_a_film_there_is_no_picture():
-    with pytest.raises(ValueError, match="at least one film, got none"):
-        decision_regions_png([])
 
 
 def test_two_runs_stand_one_above_the_other(tmp_path):

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often a 95% interval holds the truth: simulated patients with several images each.
+
+    python benchmarks/coverage.py [--simulations 2000] [--seed 0]
+
+Every simulation draws patients with one to four images (2.5 on average; half of the noise in a
+model's opinion belongs to the patient, half to the image; all images of a patient have one
+label), as many as give 50, 200 or 1000 images: at 50 these are about 20 patients, 8 of them sick.
+Two models see them, with noise that correlates by 0.7. The truth is the score on a million images.
+Printed is the share of intervals, in percent, that hold it, and a star where that is outside 93 to
+97; intervals that are not defined (a finding on one patient only) are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_kd.metrics import SCORES, proportion_interval, score_difference, score_interval
+
+IMAGES = (50, 200, 1000)
+RANGE = (93.0, 97.0)
+LARGE = 1_000_000
+
+FloatArray = NDArray[np.float64]
+World = Callable[[np.random.Generator, int], "Cohort"]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What two models, and the first one's weaker brother, say of the same images.
+
+    Args:
+        prob: of the first model, ``(N, C)``.
+        other: of a second one that is as good.
+        weaker: of a third one that is not.
+        label: 0 or 1, ``(N, C)``.
+        patient: number of each image's patient, ``(N,)``.
+        activation: ``"sigmoid"`` or ``"softmax"``.
+    """
+
+    prob: FloatArray
+    other: FloatArray
+    weaker: FloatArray
+    label: FloatArray
+    patient: NDArray[Any]
+    activation: str
+
+
+def one_finding(random: np.random.Generator, images: int) -> Cohort:
+    """Draw images with or without a finding; the AUROC is 0.80, the weaker model's 0.71.
+
+    Args:
+        random: source of chance.
+        images: how many.
+    """
+    patient = _patients(random, images)
+    sick = (random.random(patient[-1] + 1) < 0.4)[patient].astype(np.float64)
+    noise, other_noise = _noises(random, patient, 1)
+
+    def says(shift: float, own: FloatArray) -> FloatArray:
+        logit = 1.2 * (shift * (sick[:, None] - 0.5) + own) + math.log(0.4 / 0.6)
+        return np.asarray(1 / (1 + np.exp(-logit)))
+
+    return Cohort(
+        says(1.2, noise), says(1.2, other_noise), says(0.8, other_noise), sick[:, None], patient,
+        "sigmoid",
+    )  # fmt: skip
+
+
+def three_findings(random: np.random.Generator, images: int) -> Cohort:
+    """Draw images with one of three findings, on 40, 35 and 25% of the patients.
+
+    Args:
+        random: source of chance.
+        images: how many.
+    """
+    patient = _patients(random, images)
+    label = np.eye(3)[random.choice(3, patient[-1] + 1, p=[0.4, 0.35, 0.25])[patient]]
+    noise, other_noise = _noises(random, patient, 3)
+
+    def says(shift: float, own: FloatArray) -> FloatArray:
+        odds = np.exp(1.2 * (shift * label + own))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    return Cohort(
+        says(1.5, noise), says(1.5, other_noise), says(1.1, other_noise), label, patient, "softmax"
+    )
+
+
+WORLDS: dict[str, World] = {"one finding": one_finding, "three findings": three_findings}
+
+
+def intervals(cohort: Cohort) -> dict[str, tuple[float, float, float]]:
+    """Return estimate and limits of everything that is checked, by name.
+
+    Args:
+        cohort: what the models say.
+    """
+    settings: dict[str, Any] = {"activation": cohort.activation, "patient_id": cohort.patient}
+    found: dict[str, tuple[float, float, float]] = {
+        name: score_interval(name, cohort.prob, cohort.label, **settings) for name in SCORES
+    }
+    said, true = cohort.prob[:, 0] >= 0.5, cohort.label[:, 0] == 1
+    found["sensitivity"] = proportion_interval(said & true, true, group=cohort.patient)
+    found["specificity"] = proportion_interval(~said & ~true, ~true, group=cohort.patient)
+    found["positive predictive value"] = proportion_interval(
+        said & true, said, group=cohort.patient
+    )
+    for name, prob in (("equal", cohort.other), ("weaker", cohort.weaker)):
+        gain = score_difference("macro_auroc", cohort.prob, prob, cohort.label, **settings)
+        found[f"AUROC difference, {name} model"] = gain[:3]
+    return found
+
+
+def coverage(
+    world: World, images: int, *, simulations: int, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Return how many intervals hold the truth, and how many are not defined, in percent.
+
+    Args:
+        world: draws a cohort.
+        images: in each simulation.
+        simulations: how many.
+        seed: of chance.
+    """
+    large = intervals(world(np.random.default_rng([seed, 1]), LARGE))
+    truth = {name: interval[0] for name, interval in large.items()}
+    random = np.random.default_rng([seed, 2, images])
+    held: dict[str, list[float]] = {name: [] for name in truth}
+    for _ in range(simulations):
+        for name, (_, low, high) in intervals(world(random, images)).items():
+            held[name].append(math.nan if math.isnan(low) else low <= truth[name] <= high)
+    return {
+        name: (100 * float(np.nanmean(each)), 100 * float(np.isnan(each).mean()))
+        for name, each in held.items()
+    }
+
+
+def main() -> None:
+    """Print the table of both worlds."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--simulations", type=int, default=2000, help="per number of images")
+    parser.add_argument("--seed", type=int, default=0, help="of chance")
+    chosen = parser.parse_args()
+    started, missed, cells = time.monotonic(), 0, 0
+    for title, world in WORLDS.items():
+        print(f"\n{title:<32}" + "".join(f"{images:>7} images" for images in IMAGES))
+        columns = [
+            coverage(world, images, simulations=chosen.simulations, seed=chosen.seed)
+            for images in IMAGES
+        ]
+        for name in columns[0]:
+            row = ""
+            for column in columns:
+                share, undefined = column[name]
+                outside = not RANGE[0] <= share <= RANGE[1]
+                missed, cells = missed + outside, cells + 1
+                row += f"{share:>8.1f}{'*' if outside else ' '}"
+                row += f"({undefined:3.1f})" if undefined else "     "
+            print(f"  {name:<30}{row}")
+    print(f"\n{cells - missed} of {cells} shares lie within {RANGE[0]:.0f} to {RANGE[1]:.0f}%.")
+    print("In brackets: percent of simulations without an interval.")
+    print(f"{chosen.simulations} simulations each, {time.monotonic() - started:.0f} s.")
+
+
+def _patients(random: np.random.Generator, images: int) -> NDArray[Any]:
+    count = random.integers(1, 5, images)
+    return np.repeat(np.arange(images), count)[:images]
+
+
+def _noises(
+    random: np.random.Generator, patient: NDArray[Any], findings: int
+) -> tuple[FloatArray, FloatArray]:
+    """The noise of two models, ``(N, findings)`` each, of variance 1, correlated by 0.7."""
+    drawn = []
+    for _ in range(2):
+        whole = random.normal(size=(patient[-1] + 1, findings))[patient]
+        drawn.append(math.sqrt(0.5) * (whole + random.normal(size=(len(patient), findings))))
+    return drawn[0], 0.7 * drawn[0] + math.sqrt(1 - 0.7**2) * drawn[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the network points at lesions: candidates from its heat maps against what was drawn."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from monai_kd.explain import explain
+from monai_kd.handlers.localization_tables import (
+    FilmCandidates,
+    localization_summary,
+    match_films,
+    write_localization,
+)
+from monai_kd.handlers.predictions import probabilities
+from monai_kd.metrics import Candidates, candidate_boxes, find_candidates
+from monai_kd.utils.distributed import gather_objects, is_main_process
+
+__all__ = ["Localization", "lesion_boxes"]
+
+_log = logging.getLogger(__name__)
+_LOWEST = 0.001  # score below which a peak is no candidate: it could only be a false positive
+_MOST = 20  # candidates of one map
+
+
+class Localization:
+    """Turn heat maps into candidates, hold them against the lesions that were drawn, and write it.
+
+    The heat map of a finding is its map, see :func:`monai_kd.explain.explain`, times its
+    probability; its peaks are the candidates. The lesions are the connected parts of the region.
+    A film is scored for a finding that is absent from it, and for one that is present and drawn;
+    where the finding is present and nobody drew it, nobody knows what a candidate is worth.
+    Findings without any lesion are left out.
+
+    The summary gets ``localization`` by finding, see
+    :func:`monai_kd.handlers.localization_summary`; the run directory ``candidates.csv`` and
+    ``lesions.csv``, with boxes in pixels of the network's image.
+
+    Args:
+        network: see :func:`monai_kd.explain.explain`.
+        folder: the run directory.
+        findings: names of the C findings.
+        activation: ``"softmax"`` or ``"sigmoid"``.
+        radius_share: distance within which only the highest peak counts, as a share of the image's
+            shorter side, in (0, 1].
+        rule: when a candidate hits a lesion, see :func:`monai_kd.metrics.match_candidates`.
+        method: how the maps are made, see :func:`monai_kd.explain.explain`.
+
+    Raises:
+        ValueError: if ``radius_share`` is out of range.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        folder: str | os.PathLike[str],
+        findings: Sequence[str],
+        *,
+        activation: str,
+        radius_share: float = 1 / 16,
+        rule: str = "center",
+        method: str = "auto",
+    ) -> None:
+        if not 0 < radius_share <= 1:
+            raise ValueError(
+                f"Localization: `radius_share` must be in (0, 1], got {radius_share}. It is a "
+                "share of the image's side; 1/16 is a good start."
+            )
+        self.network = network
+        self.folder = Path(folder)
+        self.findings = list(findings)
+        self.activation = activation
+        self.radius_share = radius_share
+        self.rule = rule
+        self.method = method
+        self._films: list[FilmCandidates] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Look after every iteration; attach after ``ClassificationMetrics``, before the writer.
+
+        Args:
+            engine: the evaluator, with ``decollate=False``.
+        """
+        engine.add_event_handler(Events.EPOCH_STARTED, self._forget)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def __call__(self, engine: Engine) -> None:
+        """Find the candidates of one batch.
+
+        Args:
+            engine: the evaluator.
+        """
+        batch, output = engine.state.batch, engine.state.output
+        if "region_mask" not in batch or "label" not in batch:
+            return
+        drawn = batch["region_mask"].flatten(2).any(2) & batch["region_annotated"]
+        scored = torch.where(drawn, batch["label"] != 0, batch["label"] == 0).cpu()
+        heat = self._heat(output, scored)
+        if heat is None:
+            return
+        radius = max(1, round(self.radius_share * min(heat.shape[2:])))
+        place, score = find_candidates(heat, radius=radius, threshold=_LOWEST, max_candidates=_MOST)
+        box = candidate_boxes(heat, place).double().numpy()
+        for film, finding in scored.nonzero().tolist():
+            mine = ((place[:, 0] == film) & (place[:, 1] == finding)).numpy()
+            mask = batch["region_mask"][film, finding] * bool(drawn[film, finding])
+            self._films.append(
+                FilmCandidates(
+                    index=int(batch["index"][film]),
+                    name=_name(batch, film),
+                    patient_id=batch["patient_id"][film] if "patient_id" in batch else None,
+                    finding=finding,
+                    lesion_box=lesion_boxes(mask),
+                    peak=place[mine][:, [3, 2]].double().numpy() + 0.5,
+                    box=box[mine],
+                    score=score[mine].double().numpy(),
+                )
+            )
+
+    def _heat(self, output: dict[str, Tensor], scored: Tensor) -> Tensor | None:
+        """Maps times probabilities on the CPU, ``(B, C, H, W)``, 0 where nothing is scored."""
+        prob = probabilities(output["pred"].detach(), self.activation).cpu().nan_to_num()
+        chosen = scored.any(1)
+        if not chosen.any():
+            return None
+        image = output["image"]
+        heat = torch.zeros(*prob.shape, *image.shape[2:])
+        column = torch.arange(prob.shape[1]).expand(int(chosen.sum()), -1)
+        asked = image[chosen.to(image.device)]
+        heat[chosen] = explain(self.network, asked, finding=column, method=self.method).cpu()
+        return heat * (prob * scored)[:, :, None, None]
+
+    def _forget(self, engine: Engine) -> None:
+        self._films = []
+
+    def _finish(self, engine: Engine) -> None:
+        every = [film for share in gather_objects(self._films) for film in share]
+        self._films = []
+        if not is_main_process():
+            return
+        once = {(film.finding, film.index): film for film in every}
+        matched: dict[int, tuple[Sequence[FilmCandidates], Candidates]] = {}
+        for column in range(len(self.findings)):
+            films = [once[key] for key in sorted(once) if key[0] == column]
+            if any(len(film.lesion_box) for film in films):
+                matched[column] = films, match_films(films, rule=self.rule)
+        if not matched:
+            return
+        write_localization(self.folder, self.findings, matched)
+        engine.state.summary["localization"] = {
+            self.findings[column]: localization_summary(films, found, rule=self.rule)
+            for column, (films, found) in matched.items()
+        }
+        for name, result in engine.state.summary["localization"].items():
+            _log.info(
+                "Localization of %s: FROC score %.3f, %d lesions on %d films.",
+                name,
+                result["froc_score"],
+                result["lesions"],
+                result["images"],
+            )
+
+
+def lesion_boxes(mask: Tensor) -> NDArray[np.float64]:
+    """Return the box of each connected part of a region; touching corners connect.
+
+    Args:
+        mask: 0 or 1, ``(H, W)``.
+
+    Returns:
+        ``x_min, y_min, x_max, y_max`` in pixels, maxima exclusive, ``(L, 4)``, from top to bottom.
+
+    Example:
+        >>> mask = torch.zeros(4, 6)
+        >>> mask[0, 0] = mask[2:4, 3:5] = 1
+        >>> lesion_boxes(mask).tolist()
+        [[0.0, 0.0, 1.0, 1.0], [3.0, 2.0, 5.0, 4.0]]
+    """
+    from scipy import ndimage
+
+    part, _ = ndimage.label((mask > 0).cpu().numpy(), structure=np.ones((3, 3)))
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(part)]
+    return np.array(boxes, np.float64).reshape(-1, 4)
+
+
+def _name(batch: dict[str, Any], film: int) -> str:
+    return str(batch["id"][film]) if "id" in batch else f"film_{int(batch['index'][film])}"

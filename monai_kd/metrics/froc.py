@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FROC: recall of lesions against false positives per image, exact, by sorting once.
+
+Source: Bunch et al., "A free-response approach to the measurement and characterization of
+radiographic-observer performance", J. Appl. Photogr. Eng. 4, 1978.
+``monai.metrics.compute_froc_curve_data`` is the same curve without its lowest operating point,
+which its loop over the thresholds skips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_kd.metrics.matching import REPEATED_HIT, Candidates
+from monai_kd.metrics.ranking import descending
+
+__all__ = ["FROC_RATES", "FrocCurve", "froc_curve", "recall_at"]
+
+FloatArray = NDArray[np.float64]
+
+FROC_RATES = (0.1, 0.2, 0.5, 1.0)
+"""False positives per image at which the recall is averaged unless told otherwise."""
+
+
+class FrocCurve(NamedTuple):
+    """Operating points from the strictest threshold to the mildest, K + 1 of each.
+
+    The first is the origin, at a threshold of infinity; then one for each of the K scores.
+    """
+
+    fp_per_image: FloatArray
+    recall: FloatArray
+    threshold: FloatArray
+
+
+def froc_curve(candidates: Candidates, *, monai_compat: bool = False) -> FrocCurve:
+    """Return every operating point.
+
+    Args:
+        candidates: matched to the lesions; repeated hits are left out.
+        monai_compat: return the arrays of ``monai.metrics.compute_froc_curve_data`` as they are:
+            from the mildest threshold to the strictest, and without the mildest of all, which is
+            an operating point too unless a lesion is missed.
+
+    Returns:
+        The curve; the recall is NaN when there is no lesion.
+
+    Raises:
+        ValueError: if there is no image.
+    """
+    if not candidates.images:
+        raise ValueError(
+            "froc_curve: `candidates` must be of at least one image, got none. Was the section "
+            "empty?"
+        )
+    total = int(candidates.lesions.sum())
+    order = descending(candidates.score)
+    score, lesion = candidates.score[order], candidates.lesion[order]
+    counted = lesion != REPEATED_HIT
+    if not counted.all():
+        score, lesion = score[counted], lesion[counted]
+    last = np.flatnonzero(score[1:] != score[:-1])  # of each score
+    last = np.append(last, len(score) - 1) if len(score) else last
+    hits = np.cumsum(lesion >= 0)[last]
+    recall = np.append(0, hits) / total if total else np.full(len(hits) + 1, math.nan)
+    fp = np.append(0, last + 1 - hits) / candidates.images
+    curve = FrocCurve(fp, recall, np.append(math.inf, score[last]))
+    return _as_monai(curve, bool(len(hits) and hits[-1] == total)) if monai_compat else curve
+
+
+def recall_at(curve: FrocCurve, rates: Sequence[float] = FROC_RATES) -> FloatArray:
+    """Return the recall that is reached with at most so many false positives per image.
+
+    No interpolation: each recall belongs to a threshold that can be set.
+
+    Args:
+        curve: from :func:`froc_curve`, not of ``monai_compat``.
+        rates: false positives per image, at least 0, ``(K,)``.
+
+    Example:
+        >>> curve = FrocCurve(*np.array([[0, 0, 0.5], [0, 0.5, 1], [np.inf, 0.9, 0.2]]))
+        >>> recall_at(curve, [0.1, 0.5]).tolist()
+        [0.5, 1.0]
+    """
+    index = np.searchsorted(curve.fp_per_image, np.asarray(rates, np.float64), side="right") - 1
+    return np.asarray(curve.recall[index])
+
+
+def _as_monai(curve: FrocCurve, all_hit: bool) -> FrocCurve:
+    """MONAI's arrays; a missed lesion has score 0 there, the lowest threshold, which it skips."""
+    skipped = len(curve.threshold) > 1 and (all_hit or curve.threshold[-1] == 0)
+    return FrocCurve(*(column[::-1][int(skipped) :] for column in curve))

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probabilities and labels brought into one form, or refused in one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_kd.metrics.interval import Interval
+
+__all__ = ["json_limits", "json_number", "score_arrays", "whole_rows"]
+
+FloatArray = NDArray[np.float64]
+
+
+def score_arrays(
+    who: str, prob: Any, label: Any, *, patient_id: Sequence[object] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return ``prob`` and ``label`` as float64 ``(N, C)``, after the checks that all metrics share.
+
+    Args:
+        who: what the user called; begins the message.
+        prob: probabilities in [0, 1], ``(N,)`` or ``(N, C)``.
+        label: 1, 0, or NaN for unknown, same shape.
+        patient_id: who each image belongs to, N of them, or None.
+
+    Raises:
+        ValueError: if nothing is there, shapes differ, or a value is not a probability or label.
+    """
+    probs, truth = np.asarray(prob, np.float64), np.asarray(label, np.float64)
+    if probs.shape != truth.shape or probs.ndim not in (1, 2):
+        raise ValueError(
+            f"{who}: `prob` and `label` must have the same shape, (N,) or (N, C), got "
+            f"{probs.shape} and {truth.shape}. Stack the batches along the images."
+        )
+    if not probs.size:
+        raise ValueError(
+            f"{who}: `prob` must hold at least one image, got none. Was the section empty?"
+        )
+    bad = int((~((probs >= 0) & (probs <= 1))).sum())
+    if bad:
+        raise ValueError(
+            f"{who}: `prob` must be in [0, 1], got {bad} values that are NaN or outside. "
+            "Apply the activation to the logits; a NaN means that training has diverged."
+        )
+    if not (np.isnan(truth) | (truth == 0) | (truth == 1)).all():
+        raise ValueError(
+            f"{who}: `label` must be 0, 1, or NaN for unknown, got other values. "
+            "Class numbers must be made one-hot."
+        )
+    if patient_id is not None and len(patient_id) != len(probs):
+        raise ValueError(
+            f"{who}: `patient_id` must have one entry per image, {len(probs)}, got "
+            f"{len(patient_id)}. Collect it from the same batches."
+        )
+    return (probs, truth) if probs.ndim == 2 else (probs[:, None], truth[:, None])
+
+
+def whole_rows(label: FloatArray, activation: str) -> FloatArray:
+    """Return the labels that count: for softmax, a row with any NaN is unknown as a whole.
+
+    Args:
+        label: 1, 0, or NaN for unknown, ``(N, C)``.
+        activation: ``"softmax"`` or ``"sigmoid"``.
+    """
+    if activation != "softmax":
+        return label
+    return np.where(np.isnan(label).any(axis=1, keepdims=True), np.nan, label)
+
+
+def json_number(value: float) -> float | None:
+    """Return a number for JSON: None where the data cannot say.
+
+    Args:
+        value: a number, or NaN.
+    """
+    return None if np.isnan(value) else float(value)
+
+
+def json_limits(interval: Interval) -> list[float] | None:
+    """Return ``[low, high]`` for JSON, or None where the data cannot say.
+
+    Args:
+        interval: its estimate is not used.
+    """
+    return None if np.isnan(interval.low) else [float(interval.low), float(interval.high)]

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the page says, section by section, from what the run directory holds.
+
+Each function takes the run and the baseline's run or None, and returns plain values for the
+template, or None where the files do not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from monai_kd.report.run_files import RunFiles
+from monai_kd.report.sections import discrimination, evidence, headline, making, places
+from monai_kd.report.sections.checklist import checklist
+
+__all__ = ["SECTIONS"]
+
+SECTIONS: dict[str, Callable[[RunFiles, RunFiles | None], Any]] = {
+    "title": headline.title,
+    "headline": headline.headline,
+    "external": headline.external,
+    "findings": discrimination.findings,
+    "roc": discrimination.roc,
+    "precision_recall": discrimination.precision_recall,
+    "confusion": discrimination.confusion,
+    "mistakes": discrimination.mistakes,
+    "operating_points": evidence.operating_points,
+    "calibration": evidence.calibration,
+    "subgroups": evidence.subgroups,
+    "localization": places.localization,
+    "regions": places.regions,
+    "worst": places.worst,
+    "teacher": making.teacher,
+    "curves": making.curves,
+    "data": making.data,
+    "hashes": making.hashes,
+    "settings": making.settings,
+    "versions": making.versions,
+    "limits": making.limits,
+    "checklist": checklist,
+}
+"""By what each section of the page is made."""

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The top of the page: what was trained, how good it is, against a baseline and against home."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from monai_kd.metrics import auroc_difference, match_predictions
+from monai_kd.report.common import (
+    METHODS,
+    baseline_summary,
+    block,
+    is_interval,
+    main_section,
+    scale_start,
+)
+from monai_kd.report.run_files import RunFiles
+
+__all__ = ["external", "headline", "title"]
+
+_TILES = {
+    "accuracy": "accuracy",
+    "balanced accuracy": "balanced_accuracy",
+    "macro F1": "macro_f1",
+    "macro AUPRC": "macro_auprc",
+}
+
+
+def title(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any]:
+    """Return what the run is called.
+
+    Args:
+        run: the run that the page is about.
+        baseline: not used.
+    """
+    method = str(run.config.get("method") or "")
+    return {
+        "method": METHODS.get(method, method or "Training run"),
+        "short": method,
+        "backbone": run.config.get("backbone"),
+        "size": run.config.get("spatial_size"),
+        "synthetic": bool(run.config.get("synthetic")),
+    }
+
+
+def headline(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
+    """Return the AUROC with its interval, the other scores, and the baseline's.
+
+    Args:
+        run: the run that the page is about.
+        baseline: the run that it is compared with, or None.
+    """
+    found = main_section(run.evaluation)
+    if found is None:
+        return None
+    section, summary = found
+    other = baseline_summary(run, baseline)
+    limits = summary.get("macro_auroc_ci")
+    tiles = [
+        {"name": name, "value": summary.get(key), "ci": summary.get(f"{key}_ci")}
+        for name, key in _TILES.items()
+    ]
+    return {
+        "section": section,
+        "activation": summary.get("activation"),
+        "auroc": summary.get("macro_auroc"),
+        "ci": limits if is_interval(limits) else None,
+        "findings": len(summary.get("findings", [])),
+        "n": summary.get("n"),
+        "patients": summary.get("patients"),
+        "tiles": [tile for tile in tiles if tile["value"] is not None],
+        "baseline": other,
+        "difference": _difference(run, baseline),
+        "scale_from": scale_start([limits, other.get("macro_auroc_ci")]),
+    }
+
+
+def external(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
+    """Return what another site's films cost, where this evaluation is of such films.
+
+    Args:
+        run: the run that the page is about.
+        baseline: not used.
+    """
+    found: dict[str, Any] | None = block(run, "external")
+    if found is None:
+        return None
+    drop, limits = found.get("drop"), found.get("drop_ci")
+    limits = limits if is_interval(limits) else None
+    return {
+        **found,
+        "change": None if drop is None else -drop,
+        "change_ci": [-limits[1], -limits[0]] if limits else None,
+        "shown": _drop_in_words(limits) if limits else None,
+        "findings": _by_finding(found.get("per_finding") or {}),
+        "alarming": bool(found.get("hints") or (limits and limits[0] > 0)),
+    }
+
+
+def _by_finding(found: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            **row,
+            "change": -row["drop"],
+            "change_ci": [-limit for limit in reversed(row["drop_ci"])]
+            if is_interval(row.get("drop_ci"))
+            else None,
+        }
+        for name, row in found.items()
+        if row.get("drop") is not None
+    ]
+
+
+def _drop_in_words(limits: Sequence[float]) -> str:
+    if limits[0] > 0:
+        return "the model does worse here than at home"
+    return "the model does better here than at home" if limits[1] < 0 else "a drop is not shown"
+
+
+def _difference(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
+    """Paired, and only if both runs have predicted the very same films."""
+    if baseline is None or run.predictions is None or baseline.predictions is None:
+        return None
+    if set(run.predictions.key) != set(baseline.predictions.key):
+        return None
+    ours, theirs = match_predictions(run.predictions, baseline.predictions)
+    found = auroc_difference(ours.prob, theirs.prob, ours.label, patient_id=ours.patient_id)
+    if math.isnan(found.low):
+        return None
+    words = {"gain shown": "a gain is shown", "loss shown": "a loss is shown"}
+    return {
+        "interval": found,
+        "p_value": None if math.isnan(found.p_value) else found.p_value,
+        "verdict": words.get(found.verdict, "a gain is not shown"),
+    }

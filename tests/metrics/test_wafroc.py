@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AFROC figures of merit: against the sum over all pairs, and against AUROC where they agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monai_kd.metrics import Candidates, bootstrap_auroc, jafroc, wafroc
+
+
+def random_case(seed=0, images=14):
+    rng = np.random.default_rng(seed)
+    lesions = rng.integers(0, 4, images)
+    lesions[:2] = 0, 2
+    image, lesion = [], []
+    for number in range(images):
+        found = [n for n in range(lesions[number]) if rng.random() < 0.6]
+        others = rng.choice([-1, -2] if lesions[number] else [-1], rng.integers(0, 3))
+        lesion += [*found, *others]
+        image += [number] * (len(found) + len(others))
+    score = rng.random(len(image)).round(1)  # with ties
+    return Candidates(np.array(image), score, np.zeros((len(image), 4)), np.array(lesion), lesions)
+
+
+def all_pairs(case, false_positives, weighted):
+    def best(image, lesion):
+        rows = (case.image == image) & (case.lesion == lesion)
+        return case.score[rows].max(initial=-np.inf)
+
+    won = pairs = 0.0
+    for image, lesions in enumerate(case.lesions):
+        for lesion in range(lesions):
+            for other in range(case.images):
+                if false_positives == "all" or case.lesions[other] == 0:
+                    hit, worst = best(image, lesion), best(other, -1)
+                    weight = 1 / lesions if weighted else 1
+                    won += weight * ((hit > worst) + 0.5 * (hit == worst))
+                    pairs += weight
+    return won / pairs
+
+
+@pytest.mark.parametrize("false_positives", ["normal", "all"])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_figure_is_the_share_of_all_pairs_won(seed, false_positives):
+    case = random_case(seed)
+    for figure, weighted in ((wafroc, True), (jafroc, False)):
+        ours = figure(case, false_positives=false_positives)
+        assert ours.estimate == pytest.approx(all_pairs(case, false_positives, weighted))
+        assert 0 < ours.low < ours.estimate < ours.high < 1
+
+
+def test_one_lesion_and_one_candidate_per_image_give_the_auroc_and_its_interval():
+    rng = np.random.default_rng(0)
+    lesions = (rng.random(60) < 0.4).astype(int)
+    score = rng.random(60) + 0.5 * lesions
+    case = Candidates(np.arange(60), score, np.zeros((60, 4)), lesions - 1, lesions)
+    auroc = bootstrap_auroc(score, lesions)
+    assert wafroc(case) == pytest.approx(auroc)
+    assert jafroc(case) == pytest.approx(auroc)
+
+
+def test_a_mark_in_the_wrong_place_earns_nothing():
+    lesions, box = np.array([1, 0]), np.zeros((2, 4))
+    image, score = np.array([0, 1]), np.array([0.9, 0.5])
+    right = Candidates(image, score, box, np.array([0, -1]), lesions)
+    wrong = Candidates(image, score, box, np.array([-1, -1]), lesions)
+    assert wafroc(right).estimate == 1.0
+    assert wafroc(wrong).estimate == 0.0
+
+
+def test_without_lesions_or_images_without_one_there_is_no_figure():
+    empty = np.zeros(0, int)
+    none = {"image": empty, "score": np.zeros(0), "box": np.zeros((0, 4)), "lesion": empty}
+    assert np.isnan(wafroc(Candidates(**none, lesions=np.array([0, 0])))).all()
+    only = Candidates(**none, lesions=np.array([1, 2]))
+    assert np.isnan(wafroc(only)).all()
+    assert wafroc(only, false_positives="all").estimate == 0.5  # all at minus infinity
+
+
+def test_refuses_another_kind_of_false_positive():
+    with pytest.raises(ValueError, match="`false_positives` must be one of normal, all"):
+        wafroc(random_case(), false_positives="none")
