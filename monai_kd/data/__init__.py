@@ -36,7 +36,11 @@ from monai_kd.data.region_formats import REGION_FORMATS, RegionFormat, read_regi
 from monai_kd.data.region_table import RegionTable
 from monai_kd.data.regions import Region, RegionError, region_kind, regions_to_mask
 from monai_kd.data.splits import SplitSettings, check_sections, split_patients
-from monai_kd.data.trained_on import refuse_trained_films, remember_films
+from monai_kd.data.trained_on import (
+    refuse_foreign_datalist,
+    refuse_trained_films,
+    remember_films,
+)
 
 if TYPE_CHECKING:
     from monai_kd.data.cache import CachedDataset
@@ -83,6 +87,7 @@ __all__ = [
     "read_radiograph",
     "read_regions",
     "read_salt",
+    "refuse_foreign_datalist",
     "refuse_leaks",
     "refuse_trained_films",
     "region_kind",

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from monai_kd.data.datalist import Datalist
-from monai_kd.utils import MonaiKDError, write_text_atomically
+from monai_kd.data.fingerprint import datalist_fingerprint
+from monai_kd.utils import MonaiKDError, read_settings, write_text_atomically
 
-__all__ = ["refuse_trained_films", "remember_films"]
+__all__ = ["refuse_foreign_datalist", "refuse_trained_films", "remember_films"]
 
 _NAME = "trained_on.txt"
 
@@ -67,4 +68,24 @@ def refuse_trained_films(
             f"refuse_trained_films: the films of `section` {section} must be new to the model, got "
             f"{known} of {len(films)} that it was trained on. The datalist was split anew since "
             "the training: use the one of the training, or train again."
+        )
+
+
+def refuse_foreign_datalist(datalist: Datalist, folder: str | os.PathLike[str]) -> None:
+    """Stop an evaluation on other films from replacing the one that a run has at home.
+
+    Args:
+        datalist: what is evaluated.
+        folder: where the evaluation is to be written; if that is the run directory of a training,
+            its ``config.json`` says which datalist it belongs to.
+
+    Raises:
+        MonaiKDError: if the folder is that of a training on another datalist.
+    """
+    home = read_settings(folder).get("sha256")
+    if home and home != datalist_fingerprint(datalist):
+        raise MonaiKDError(
+            "refuse_foreign_datalist: `output_dir` must be a folder of its own when the datalist "
+            "is not that of the training, got the run directory of the training. Give that as "
+            "`model_dir`, and a new folder as `output_dir`."
         )

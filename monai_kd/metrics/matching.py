@@ -150,10 +150,13 @@ def match_candidates(
         pairs_that_meet(*columns, pairs, rule, least) for pairs in _pairs(where, lesions, first)
     ]
     candidate, lesion, fit = _joined(parts)
+    hit = np.full(len(scores), FALSE_POSITIVE, np.int64)
+    met = candidate[np.append(True, candidate[1:] != candidate[:-1])[: len(candidate)]]
+    met = met[descending(scores[met])]
     rank = np.empty(len(scores), np.int64)
-    rank[descending(scores)] = np.arange(len(scores))
-    taken = _take_turns(rank[candidate], lesion, fit, len(scores), len(order))[rank]
-    hit = np.where(taken >= 0, taken - first[where], taken)
+    rank[met] = np.arange(len(met))
+    taken = _take_turns(rank[candidate], lesion, fit, len(met), len(order))
+    hit[met] = np.where(taken >= 0, taken - first[where[met]], REPEATED_HIT)
     return Candidates(where, scores, boxes, hit, lesions, patient_id)
 
 
@@ -190,8 +193,7 @@ def _take_turns(
     Who stands first in line for the lesion that it likes best gets it whatever the others do; so
     all such pairs of all images are settled at once, and the rest in the next round.
     """
-    taken = np.full(candidates, FALSE_POSITIVE, np.int64)
-    taken[rank] = REPEATED_HIT
+    taken = np.full(candidates, REPEATED_HIT, np.int64)
     order = _by_rank(rank, fit, candidates)
     rank, lesion = rank[order], lesion[order]
     while len(rank):

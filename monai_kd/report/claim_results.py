@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from monai_kd.report.claim_answer import Answer, known, not_known, partly
-from monai_kd.report.common import block, main_section, map_name
+from monai_kd.report.common import block, is_interval, main_section, map_name
 from monai_kd.report.markdown import with_ci
 from monai_kd.report.run_files import RunFiles
 
@@ -21,6 +21,8 @@ __all__ = [
     "performance",
     "robustness",
 ]
+
+_MOST_TOLD = 6  # findings whose numbers fit into a line
 
 
 def measures(run: RunFiles) -> Answer:
@@ -67,17 +69,15 @@ def explained(run: RunFiles) -> Answer:
     found = block(run, "decision_regions")
     if not found:
         return not_known()
-    inside = with_ci(100 * found["mass_inside"], _percent(found.get("mass_inside_ci")), 1)
+    limits = found.get("mass_inside_ci")
+    sure = f" ({100 * limits[0]:.1f} to {100 * limits[1]:.1f})" if is_interval(limits) else ""
     control = (found.get("control") or {}).get("mass_inside")
     beside = "" if control is None else f"; a network of random weights has {100 * control:.1f}%"
     return known(
         f"Heat maps ({map_name(found.get('method'))}) checked against drawn regions on "
-        f"{found.get('n', 'some')} films: {inside}% of the map lies inside{beside}."
+        f"{found.get('n', 'some')} films: {100 * found['mass_inside']:.1f}% of the map{sure} lies "
+        f"inside{beside}."
     )
-
-
-def _percent(limits: list[float] | None) -> list[float] | None:
-    return [100 * limit for limit in limits] if limits else None
 
 
 def internal(run: RunFiles) -> Answer:
@@ -143,6 +143,8 @@ def accuracy(run: RunFiles) -> Answer:
     if not rows:
         return not_known()
     first = {row["finding"]: row for row in reversed(rows)}
+    if len(first) > _MOST_TOLD:
+        return known(f"The page has {len(rows)} operating points of {len(first)} findings.")
     told = [
         f"{name}: sensitivity {with_ci(row['sensitivity'], row.get('sensitivity_ci'), 2)}, "
         f"specificity {with_ci(row['specificity'], row.get('specificity_ci'), 2)}"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["froc_png", "precision_recall_png", "reliability_png", "roc_png"]
 
 FloatArray = NDArray[np.float64]
-_MOST_IN_LEGEND = 8
+_MOST_INSIDE = 6  # findings in a legend that stands inside the plot
+_MOST_IN_ROW = 6  # findings in rows of three reliability plots
 
 
 def roc_png(
@@ -33,14 +34,15 @@ def roc_png(
         prob: probabilities, ``(N, C)``.
         label: 1, 0, or NaN for unknown, ``(N, C)``.
         findings: names of the C findings.
-        points: rings to draw by finding, ``(1 - specificity, sensitivity)``.
+        points: rings to draw by finding, ``(1 - specificity, sensitivity)``; not drawn where
+            there are more than six findings.
     """
-    figure = figure_of(4.6, 4.5)
+    figure = figure_of(4.6, _height(findings))
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color=RULE, linewidth=1, linestyle=(0, (4, 3)))
     _draw_curves(axis, prob, label, findings, _roc_points)
     for column, name in enumerate(findings):
-        for x, y in (points or {}).get(name, ()):
+        for x, y in (points or {}).get(name, ()) if len(findings) <= _MOST_INSIDE else ():
             color = COLORS[column % len(COLORS)]
             axis.plot(x, y, "o", ms=8, mfc="white", mec=color, mew=2.2, clip_on=False, zorder=5)
     axis.set(xlabel="1 − specificity", ylabel="sensitivity")  # noqa: RUF001
@@ -49,19 +51,19 @@ def roc_png(
 
 
 def precision_recall_png(prob: ArrayLike, label: ArrayLike, *, findings: Sequence[str]) -> bytes:
-    """Return precision over recall, and as a dotted line what chance would reach.
+    """Return precision over recall; of up to six findings also, dotted, what chance would reach.
 
     Args:
         prob: probabilities, ``(N, C)``.
         label: 1, 0, or NaN for unknown, ``(N, C)``.
         findings: names of the C findings.
     """
-    figure = figure_of(4.6, 4.5)
+    figure = figure_of(4.6, _height(findings))
     axis = figure.subplots()
     truth = np.asarray(label, np.float64)
     for column in range(len(findings)):
         known = truth[:, column][~np.isnan(truth[:, column])]
-        if 0 < known.sum() < len(known):
+        if 0 < known.sum() < len(known) and len(findings) <= _MOST_INSIDE:
             color = COLORS[column % len(COLORS)]
             axis.axhline(known.mean(), color=color, linewidth=0.9, linestyle=(0, (1, 3)))
     _draw_curves(axis, prob, label, findings, _precision_recall_points)
@@ -77,7 +79,7 @@ def froc_png(localization: Mapping[str, Mapping[str, Any]]) -> bytes:
         localization: by finding ``curve`` (``fp_per_image`` and ``recall``), and ``fp_per_image``,
             ``recall`` and ``recall_ci`` at the stated rates.
     """
-    figure = figure_of(5.6, 4.2)
+    figure = figure_of(5.6, _height(list(localization)) - 0.3)
     axis = figure.subplots()
     for number, (name, found) in enumerate(localization.items()):
         color = COLORS[number % len(COLORS)]
@@ -97,7 +99,7 @@ def froc_png(localization: Mapping[str, Mapping[str, Any]]) -> bytes:
     axis.set(xlabel="false positives per image", ylabel="share of lesions found")
     axis.set(xlim=(-0.02 * last, 1.08 * last), ylim=(-0.01, 1.01))
     style(axis)
-    axis.legend(frameon=False, loc="lower right", fontsize=10, labelcolor=INK)
+    _legend(axis, "lower right")
     return png_bytes(figure)
 
 
@@ -107,9 +109,10 @@ def reliability_png(reliability: Mapping[str, Mapping[str, Sequence[Any]]]) -> b
     Args:
         reliability: by finding ``mean_prob``, ``share``, ``low``, ``high`` and ``n`` of each bin.
     """
-    columns = min(3, len(reliability))
+    columns = min(3 if len(reliability) <= _MOST_IN_ROW else 5, len(reliability))
     rows = -(-len(reliability) // columns)
-    figure = figure_of(0.3 + 2.9 * columns, 3.05 * rows)
+    size = 2.9 if columns <= 3 else 1.9
+    figure = figure_of(0.3 + size * columns, (size + 0.15) * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.ravel()[len(reliability) :]:
         axis.set_visible(False)
@@ -117,7 +120,7 @@ def reliability_png(reliability: Mapping[str, Mapping[str, Sequence[Any]]]) -> b
         zip(axes.ravel(), reliability.items(), strict=False)
     ):
         _draw_reliability(axis, bins, COLORS[number % len(COLORS)])
-        axis.set_title(plain(name), fontsize=11, color=INK, loc="left")
+        axis.set_title(plain(name), fontsize=11 if columns <= 3 else 9, color=INK, loc="left")
     figure.supxlabel("probability that the model gives", fontsize=10.5, color=INK)
     figure.supylabel("share that has the finding", fontsize=10.5, color=INK)
     return png_bytes(figure)
@@ -153,16 +156,31 @@ def _draw_curves(
         if curve is not None:
             line = "-" if column < len(COLORS) else "--"
             color = COLORS[column % len(COLORS)]
-            axis.plot(*curve, line, color=color, linewidth=2, label=plain(name))
+            width = 2 if len(findings) <= _MOST_INSIDE else 1.4
+            axis.plot(*curve, line, color=color, linewidth=width, label=plain(name))
 
 
 def _unit_square(axis: Axes, corner: str) -> None:
     axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     style(axis)
-    names = axis.get_legend_handles_labels()[1]
-    if names:
-        columns, size = (2, 7.5) if len(names) > _MOST_IN_LEGEND else (1, 10)
-        axis.legend(frameon=False, loc=corner, fontsize=size, labelcolor=INK, ncols=columns)  # type: ignore[call-overload]
+    _legend(axis, corner)
+
+
+def _height(findings: Sequence[str]) -> float:
+    """Inches of a plot: many findings are named below it."""
+    return 4.5 + (0.2 * -(-len(findings) // 3) + 0.1 if len(findings) > _MOST_INSIDE else 0)
+
+
+def _legend(axis: Axes, corner: str) -> None:
+    """Inside the plot, or, where it would hide the curves, below it."""
+    lines, names = axis.get_legend_handles_labels()
+    if len(names) > _MOST_INSIDE:
+        axis.figure.legend(
+            lines, names, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5,
+            labelcolor=INK, columnspacing=1.2,
+        )  # fmt: skip
+    elif names:
+        axis.legend(frameon=False, loc=corner, fontsize=10, labelcolor=INK)  # type: ignore[call-overload]
 
 
 def _counts(prob: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -58,10 +58,12 @@ def read_run(folder: Path) -> RunFiles:
     from monai_kd.metrics import curves_png
 
     files = {name: folder / name for name in _HASHED}
+    evaluation = _tried(folder / "evaluation.json", _json_object) or {}
+    settings = evaluation.get("settings") or {}  # evaluated away from the training's folder
     return RunFiles(
         folder=folder,
-        evaluation=_tried(folder / "evaluation.json", _json_object) or {},
-        config=_tried(folder / "config.json", _json_object) or {},
+        evaluation=evaluation,
+        config=_tried(folder / "config.json", _json_object) or settings,
         predictions=_tried(folder / "predictions.csv", read_predictions),
         curves=_tried(folder / "metrics.csv", curves_png),
         pictures=_pictures(folder / "pictures"),

@@ -92,7 +92,12 @@ def test_a_run_leaves_all_its_files(finished):
         "checkpoints/last.pt",
         "config.json",
         "curves.png",
+        "MODEL_CARD.md",
+        "CLAIM.md",
+        "candidates.csv",
         "evaluation.json",
+        "gray_histogram.json",
+        "lesions.csv",
         "metrics.csv",
         "model.pt",
         "model.safetensors",
@@ -102,6 +107,7 @@ def test_a_run_leaves_all_its_files(finished):
         "teacher/checkpoints/last.pt",
         "teacher/leakage.json",
         "teacher/model.pt",
+        "validation_predictions.csv",
     }
     assert not [name for name in names if name.endswith(".tmp")]
     assert list(finished.run.glob("pictures/*.png"))
@@ -167,6 +173,37 @@ def test_the_evaluation_is_that_of_the_predictions(hkd, finished):
         assert summary["auroc"][name] == pytest.approx(roc_auc_score(label, prob), abs=1e-6)
     assert sum(map(sum, summary["confusion_matrix"])) == len(rows)
     assert said["teacher"] == json.loads((finished.run / "teacher" / "leakage.json").read_text())
+
+
+def test_thresholds_are_chosen_on_the_validation_films_of_the_delivered_model(
+    hkd, finished, archive
+):
+    """Each operating point keeps its promise on validation, as counted from the table itself."""
+    rows = hkd.read_csv(finished.run / "validation_predictions.csv")
+    items = json.loads((archive / "datalist.json").read_text())["validation"]
+    assert [row["id"] for row in rows] == [item["id"] for item in items]
+    summary = json.loads((finished.run / "evaluation.json").read_text())["sections"]["test"]
+    points = [point for point in summary["operating_points"] if "sensitivity" in point["goal"]]
+    assert points
+    for point in points:
+        name = point["finding"]
+        said = [float(row[f"prob_{name}"]) >= point["threshold"] for row in rows]
+        present = [row[f"label_{name}"] == "1" for row in rows]
+        hits = sum(s and p for s, p in zip(said, present, strict=True))
+        assert hits / sum(present) == pytest.approx(point["validation"]["sensitivity"])
+        assert hits / sum(present) >= float(point["goal"].split()[-1])
+
+
+def test_the_evaluation_says_for_whom_and_where_and_what_went_worst(finished):
+    summary = json.loads((finished.run / "evaluation.json").read_text())["sections"]["test"]
+    assert {group["by"] for group in summary["subgroups"]} >= {"view"}
+    assert summary["calibration"]["temperature"] > 0
+    assert summary["decision_regions"]["control"]["n"] == summary["decision_regions"]["n"]
+    assert set(summary["localization"]) == {"bacterial", "viral"}  # nobody marks healthy films
+    losses = [film["loss"] for film in summary["worst_cases"]]
+    assert losses == sorted(losses, reverse=True)
+    drawn = {path.stem for path in finished.run.glob("pictures/worst/*.png")}
+    assert drawn == {film["picture"] for film in summary["worst_cases"]}
 
 
 def test_the_settings_of_the_training_stay_with_the_model(hkd, finished):

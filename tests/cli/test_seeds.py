@@ -221,8 +221,9 @@ def test_the_hkd_bundle_is_trained_evaluated_and_compared(tmp_path, monkeypatch,
 
     monkeypatch.chdir(tmp_path)
     run_steps(plan(tmp_path, HKD, quick=True)[:2], log=tmp_path / "log", who="test")
-    words = "--method baseline --backbone resnet10-w16 --spatial_size 64 --max_epochs 1".split()
-    words += "--dataset_dir phantom --cache_dir cache --batch_size 16 --precision float32".split()
+    knobs = {"method": "baseline", "backbone": "resnet10-w16", "spatial_size": 64, "max_epochs": 1}
+    knobs |= {"dataset_dir": "phantom", "cache_dir": "cache", "batch_size": 16}
+    words = [f"--{name}={value}" for name, value in knobs.items()]
     for _ in range(2):
         assert main(command("cxr_hkd_classification", tmp_path, *words)) == 0
     assert "Seed 1 is finished." in capsys.readouterr().out

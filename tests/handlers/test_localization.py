@@ -131,6 +131,15 @@ def test_the_rule_is_an_option(tmp_path):
         localize(tmp_path, [beside], rule="near")
 
 
+def test_for_the_center_rule_the_peak_counts_not_the_middle_of_its_box(tmp_path):
+    batch = films([(8, 0)], [])
+    batch["image"][0, 0, 8:16, 8:] = 0.7  # a tail that is more than half as bright, not drawn
+    localize(tmp_path, [batch])
+    found = rows(tmp_path / "candidates.csv")[0]
+    assert (float(found["x_min"]) + float(found["x_max"])) / 2 > 8  # beside the lesion
+    assert found["lesion"] == "0"
+
+
 def test_candidates_are_as_sure_as_the_model(tmp_path):
     localize(tmp_path, [films([HIT], [HIT, (20, 20)])])
     found = rows(tmp_path / "candidates.csv")

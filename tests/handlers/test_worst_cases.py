@@ -104,6 +104,11 @@ def test_two_processes_give_the_worst_of_both_each_film_once(tmp_path, monkeypat
     assert [case["loss"] for case in cases] == pytest.approx(expected.tolist(), rel=1e-5)
 
 
+def test_a_film_that_two_processes_saw_is_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_kd.handlers.worst_cases.gather_objects", lambda mine: [mine, mine])
+    assert len(worst(tmp_path, [films([(8, 8)], [(16, 4)])])) == 2
+
+
 def test_what_is_known_is_told_and_no_id(tmp_path):
     batch = films([(8, 8)], [(8, 8)], first=70)
     batch |= {"sex": ["F", None], "age": [61, math.nan], "view": ["PA", ""]}

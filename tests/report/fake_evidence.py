@@ -157,7 +157,7 @@ def decision_regions(old):
 
 def worst_cases(table, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    wrong = np.nansum(table.prob * (table.label != 1), 1)
+    wrong = np.nanmax(table.prob * (table.label != 1), 1)
     entries = []
     for rank, row in enumerate(np.argsort(-wrong)[:10], start=1):
         film, region, map_ = case(rank)

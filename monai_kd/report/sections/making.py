@@ -69,7 +69,7 @@ def data(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
     return {
         "findings": list(next(iter(rows.values())).get("positives", {})),
         "rows": rows,
-        "with_sites": any(row.get("sites") for row in rows.values()),
+        "sites": sorted({site for row in rows.values() for site in row.get("sites") or {}}),
     }
 
 
