@@ -125,10 +125,12 @@ def test_a_second_peak_on_a_lesion_is_a_repeat(tmp_path):
 
 
 def test_the_rule_is_an_option(tmp_path):
-    beside = films([(8, 8, 12, 8)], [])  # half of the spot: the peak's middle is on the rim
-    assert localize(tmp_path, [beside], rule="iou")["spot"]["rule"] == "iou"
+    half_off = films([(8, 8, 14, 8)], [])  # its box meets the lesion by a seventh, not by half
+    assert localize(tmp_path, [half_off], rule="iou")["spot"]["recall"] == [0, 0, 0, 0]
+    result = localize(tmp_path, [films([HIT], [])], rule="iou")["spot"]
+    assert (result["rule"], result["recall"]) == ("iou", [1, 1, 1, 1])
     with pytest.raises(ValueError, match="`rule` must be one of"):
-        localize(tmp_path, [beside], rule="near")
+        localize(tmp_path, [half_off], rule="near")
 
 
 def test_for_the_center_rule_the_peak_counts_not_the_middle_of_its_box(tmp_path):

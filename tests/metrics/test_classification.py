@@ -79,6 +79,15 @@ def test_an_unknown_label_is_as_if_the_image_were_not_there():
     assert summary(prob, label) == summary(np.delete(prob, 7, 0), np.delete(label, 7, 0))
 
 
+def test_an_image_without_a_label_takes_its_patient_along():
+    prob, label = softmax_case()
+    label[:7] = np.nan
+    patient = np.random.default_rng(2).integers(0, 25, 60)
+    assert summary(prob, label, patient_id=patient) == summary(
+        prob[7:], label[7:], patient_id=patient[7:]
+    )
+
+
 def test_in_sigmoid_each_unknown_label_is_left_out_alone():
     label = np.array([[1, np.nan], [0, 1], [1, 0], [0, 1]])
     prob = np.array([[0.9, 0.9], [0.2, 0.8], [0.4, 0.3], [0.6, 0.7]])

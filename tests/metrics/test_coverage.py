@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
-CAUTIOUS = {"specificity", "positive predictive value", "AUROC difference, equal model"}
+CAUTIOUS = {"specificity"}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,6 @@ def test_95_percent_intervals_hold_the_truth_in_93_to_97_percent(benchmark, imag
     found = benchmark.coverage(benchmark.one_finding, images, simulations=2000)
     assert len(found) == 11
     for name, (share, undefined) in found.items():
-        # A standard error of chance is 0.5; 12 healthy patients make three of them cautious.
+        # A standard error of chance is 0.5; with 12 healthy patients, 97.3 is found for one.
         assert 92.5 <= share <= (98.5 if name in CAUTIOUS and images == 50 else 97.5), name
         assert undefined < 1, name

@@ -80,6 +80,14 @@ def test_seeds_that_are_copies_leave_the_uncertainty_of_patients():
     assert found.sd == pytest.approx(0, abs=1e-12)
 
 
+def test_a_covariance_below_0_does_not_narrow_the_interval():
+    label = np.tile([0.0, 1.0], 20)[:, None]
+    sway = 0.2 * np.random.default_rng(0).normal(size=(40, 1))
+    ours = np.stack([0.5 + sway, 0.5 - sway])  # what films give one seed they take from the other
+    found = seeds_difference("brier", ours, np.full((2, 40, 1), 0.6), label, **SIGMOID)
+    assert found.both == pytest.approx(found.seeds)
+
+
 def test_one_seed_says_nothing_of_other_seeds():
     ours, theirs, label = case(seeds=1)
     found = seeds_difference("macro_auroc", ours, theirs, label, **SIGMOID)
