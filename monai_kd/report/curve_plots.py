@@ -92,6 +92,8 @@ def froc_png(localization: Mapping[str, Mapping[str, Any]]) -> bytes:
         for rate, recall, limits in zip(
             found["fp_per_image"], found["recall"], found.get("recall_ci") or [], strict=False
         ):
+            if recall is None:
+                continue
             if limits:
                 axis.plot([rate + shift] * 2, limits, color=color, linewidth=1.4, alpha=0.65)
             axis.plot(rate + shift, recall, "o", ms=5, color=color)

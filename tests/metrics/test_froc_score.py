@@ -53,31 +53,29 @@ def test_each_resample_is_the_score_of_the_copied_images(per_patient, digits):
     one = case(per_patient=per_patient, digits=digits)
     patient, patients = patient_numbers(one.patient_id, one.images)
     counts = []
-    statistic = weighted_froc_score(one, patient, RATES)
+    rates = (*RATES, 9.0)  # at the last all candidates stay
+    statistic = weighted_froc_score(one, patient, rates)
 
     def watched(count):
         counts.extend(count)
         return statistic(count)
 
     values = bootstrap(watched, patients, resamples=12)
-    expected = [recall_at(froc_curve(copied(one, patient, c)), RATES).mean() for c in counts]
+    expected = [recall_at(froc_curve(copied(one, patient, c)), rates).mean() for c in counts]
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
     one_by_one = [statistic(c[None])[0] for c in counts]
     np.testing.assert_array_equal(one_by_one, values)
 
 
-def test_more_false_positives_than_are_summed_at_first_change_nothing():
-    one = case(images=400, per_patient=1)
-    rows = np.repeat(np.flatnonzero(one.false_positive & (one.score > 0.7)), 2)
-    rows = np.append(np.arange(len(one.score)), rows)
-    crowd = Candidates(
-        one.image[rows], one.score[rows], one.box[rows], one.lesion[rows], one.lesions
-    )
-    statistic = weighted_froc_score(crowd, np.arange(400), (0.01,))
-    count = np.zeros((1, 400), int)
-    count[0, ::40] = 40  # 10 images alone count: their false positives stand far apart
-    expected = recall_at(froc_curve(copied(crowd, np.arange(400), count[0])), (0.01,))
-    assert statistic(count) == pytest.approx(expected)
+def test_false_positives_of_images_that_do_not_count_may_be_as_many_as_they_like():
+    first = np.zeros(200, int)  # 200 false positives of image 0 stand before those of image 1
+    image, lesion = np.append(first, [1, 1]), np.append(first - 1, [0, -1])
+    score = np.append(np.full(200, 0.9), [0.5, 0.4])
+    lesions = np.append([0, 1], np.zeros(298, int))
+    one = Candidates(image, score, np.zeros((202, 4)), lesion, lesions)
+    count = np.zeros((1, 300), int)
+    count[0, 1] = 300
+    assert weighted_froc_score(one, np.arange(300), (0.01,))(count) == [1.0]
 
 
 def test_the_estimate_is_the_mean_recall_of_the_curve():

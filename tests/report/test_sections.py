@@ -84,6 +84,12 @@ def test_the_temperature_is_said_in_words(temperature, words):
     assert words in told("calibration", calibration={"temperature": temperature})["confidence"]
 
 
+@pytest.mark.parametrize(("scaled", "helps"), [(0.04, True), (0.12, False)])
+def test_a_temperature_helps_only_where_the_error_falls(scaled, helps):
+    found = {"temperature": 1.4, "ece": 0.1, "ece_scaled": scaled}
+    assert told("calibration", calibration=found)["helps"] is helps
+
+
 def test_the_most_frequent_mistakes_are_shares_of_the_truth():
     matrix = [[8, 2, 0], [1, 99, 0], [5, 0, 5]]
     found = told("mistakes", confusion_matrix=matrix, findings=["a", "b", "c"])

@@ -12,6 +12,7 @@ from monai_kd.report.run_files import RunFiles
 __all__ = ["calibration", "operating_points", "subgroups"]
 
 _MOST_SENTENCES = 6
+_GOALS = {"youden": "Youden index"}
 _GROUPED_BY = {"sex": "Sex", "age": "Age in years", "view": "View", "site": "Site"}
 
 
@@ -25,6 +26,7 @@ def operating_points(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any]
     rows = block(run, "operating_points")
     if not rows:
         return None
+    rows = [{**row, "goal": _GOALS.get(row["goal"], row["goal"])} for row in rows]
     first = {row["finding"]: row for row in reversed(rows)}
     told = [row for row in rows if first[row["finding"]] is row]
     sentences = [(row, _in_a_hundred(row)) for row in told] if len(told) <= _MOST_SENTENCES else []
@@ -85,6 +87,7 @@ def calibration(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | No
         **found,
         "plot": data_uri(reliability_png(curves)) if curves else None,
         "confidence": _confidence(temperature),
+        "helps": (found.get("ece_scaled") or 0.0) < (found.get("ece") or 0.0),
     }
 
 

@@ -15,6 +15,11 @@ from monai_kd.report.run_files import RunFiles
 __all__ = ["localization", "regions", "worst"]
 
 _MOST_FILMS = 8
+_RULES = {
+    "center": "its center lies inside",
+    "iou": "the boxes overlap enough, by IoU",
+    "iobb": "enough of the candidate's box lies inside",
+}
 _AGE = re.compile(r"0*(\d{1,3})(?:\.\d+)?\s*[Yy]?")  # also DICOM's 045Y
 _WIDE = 1.4  # width by height from which on words go under a picture, not beside it
 
@@ -96,7 +101,7 @@ def localization(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | N
     return {
         "rows": rows,
         "rates": first["fp_per_image"],
-        "rule": first.get("rule"),
+        "rule": _RULES.get(str(first.get("rule")), first.get("rule")),
         "plot": data_uri(froc_png(found)),
     }
 
