@@ -39,6 +39,7 @@ class _Case:
     prob: list[float]
     explained: int
     known: dict[str, Any]
+    mapped: bool = False  # whether anything speaks for the finding
 
 
 def film_losses(prob: Tensor, label: Tensor, activation: str) -> Tensor:
@@ -182,8 +183,10 @@ class WorstCases:
         for row, case in enumerate(cases):
             region = None if case.regions is None else case.regions[case.explained][None]
             film = (case.image * self.sd + self.mean).clamp(0, 1)
-            picture = large_overlay(film[:1], cam[row], region_mask=region)
-            save_png(picture, self.folder / f"{_picture(row + 1)}.png")
+            bare = large_overlay(film[:1], torch.zeros_like(cam[row]), region_mask=region)
+            mapped = large_overlay(film[:1], cam[row], region_mask=region)
+            case.mapped = bool(cam[row].any())
+            save_png(beside(bare, mapped), self.folder / f"{_picture(row + 1)}.png")
 
     def _entry(self, rank: int, case: _Case) -> dict[str, Any]:
         label = [None if math.isnan(value) else int(value) for value in case.label]
@@ -193,7 +196,7 @@ class WorstCases:
             "label": dict(zip(self.findings, label, strict=True)),
             "prob": dict(zip(self.findings, case.prob, strict=True)),
             "loss": case.loss,
-            "explained": self.findings[case.explained],
+            "explained": self.findings[case.explained] if case.mapped else None,
             **case.known,
         }
 

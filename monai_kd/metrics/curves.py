@@ -134,7 +134,7 @@ def _draw_panel(axis: Axes, epochs: list[float], drawn: dict[str, list[float]]) 
         )
     _style(axis)
     if drawn:
-        axis.legend(frameon=False, fontsize=8, labelcolor=_INK)
+        axis.legend(framealpha=0.85, edgecolor="none", fontsize=8, labelcolor=_INK)
     else:
         axis.text(0.5, 0.5, "not recorded", ha="center", transform=axis.transAxes, color=_FAINT)
 

@@ -101,7 +101,8 @@ def froc_png(localization: Mapping[str, Mapping[str, Any]]) -> bytes:
     axis.set(xlabel="false positives per image", ylabel="share of lesions found")
     axis.set(xlim=(-0.02 * last, 1.08 * last), ylim=(-0.01, 1.01))
     style(axis)
-    _legend(axis, "lower right")
+    highest = max(max(found["curve"]["recall"], default=0) for found in localization.values())
+    _legend(axis, "lower right" if highest > 0.5 else "upper left")
     return png_bytes(figure)
 
 
