@@ -16,7 +16,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from monai_kd.explain import explain
-from monai_kd.handlers.pictures import large_overlay, save_png
+from monai_kd.handlers.pictures import beside, large_overlay, save_png
 from monai_kd.handlers.predictions import probabilities
 from monai_kd.metrics import METADATA
 from monai_kd.networks import GREY_MEAN, GREY_SD
@@ -27,7 +27,7 @@ __all__ = ["WorstCases", "film_losses"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Case:
     """One film, on the CPU; nothing in it names a patient."""
 
@@ -196,7 +196,8 @@ class WorstCases:
             "label": dict(zip(self.findings, label, strict=True)),
             "prob": dict(zip(self.findings, case.prob, strict=True)),
             "loss": case.loss,
-            "explained": self.findings[case.explained] if case.mapped else None,
+            "explained": self.findings[case.explained],
+            "mapped": case.mapped,
             **case.known,
         }
 
