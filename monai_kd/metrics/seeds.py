@@ -9,13 +9,15 @@ analysis of reader studies holds. With the gains :math:`d_s` of :math:`S` seeds,
     \operatorname{Var}(\bar d) = s^2 / S + c, \qquad
     c = \frac{S \operatorname{Var}_p(\bar d) - \overline{\operatorname{Var}_p(d_s)}}{S - 1}
 
-where :math:`\operatorname{Var}_p` is the variance over patients with the seeds as they are.
+where :math:`\operatorname{Var}_p` is the variance over patients with the seeds as they are. The
+sum cannot be less than :math:`\operatorname{Var}_p(\bar d)`; where few seeds lie so close together
+by luck that it is, that is taken.
 
 Sources: Obuchowski and Rockette, "Hypothesis testing of diagnostic accuracy for multiple readers
 and multiple tests", Communications in Statistics 24, 1995; Hillis, "A comparison of denominator
 degrees of freedom methods for multiple observer ROC analysis", Statistics in Medicine 26, 2007
 (degrees of freedom). Covariances from influences, and the degrees of freedom of :math:`c`, which
-Hillis takes as known, are ours.
+Hillis takes as known, and the floor are ours.
 """
 
 from __future__ import annotations
@@ -220,11 +222,13 @@ def _both(values: FloatArray, influence: FloatArray, who: NDArray[Any]) -> tuple
     of_each = float(np.mean([spread(one, who)[0] ** 2 for one in influence]))
     shared = max((count * of_mean**2 - of_each) / (count - 1), 0.0)
     from_seeds = _sd(values) ** 2 / count
-    variance = from_seeds + shared
-    if not variance > 0:  # alike in all seeds and patients: known only if there is no gain
-        return 0.0 if variance == 0 and not values.any() else math.nan, float(count - 1)
-    df = variance**2 / (from_seeds**2 / (count - 1) + shared**2 / patient_df)
-    return math.sqrt(variance), df
+    total = from_seeds + shared
+    error = math.sqrt(max(total, of_mean**2))  # few seeds may lie close together by luck
+    if not error > 0:  # alike in all seeds and patients: known only if there is no gain
+        return 0.0 if error == 0 and not values.any() else math.nan, float(count - 1)
+    if total == 0:
+        return error, patient_df
+    return error, total**2 / (from_seeds**2 / (count - 1) + shared**2 / patient_df)
 
 
 def _sd(values: FloatArray) -> float:

@@ -60,7 +60,9 @@ def test_over_both_the_variance_is_that_of_obuchowski_and_rockette():
     _, patients = spread(film.mean(axis=0) - film.mean(), np.arange(50))
     df = error**4 / (of_seeds**2 / 3 + shared**2 / patients)
     assert found.both.estimate == pytest.approx(film.mean())
-    assert found.both.high - film.mean() == pytest.approx(student_quantile(0.95, df) * error)
+    by_patients = math.sqrt(between.sum() / 16)  # with the seeds as they are: the least it can be
+    step = student_quantile(0.95, df) * max(error, by_patients)
+    assert found.both.high - film.mean() == pytest.approx(step)
     assert df < error**4 / (of_seeds**2 / 3)  # Hillis takes the covariance as known
 
 
@@ -78,6 +80,16 @@ def test_seeds_that_are_copies_leave_the_uncertainty_of_patients():
         )
         assert found.both == pytest.approx(one)
     assert found.sd == pytest.approx(0, abs=1e-12)
+
+
+def test_seeds_that_gain_alike_by_luck_do_not_hide_what_patients_do():
+    gain = 0.05 * np.random.default_rng(3).normal(size=(3, 60, 1))
+    gain -= gain.mean(axis=1, keepdims=True)  # no seed gains anything, films do, each its own way
+    ours, theirs = np.sqrt(0.25 - gain), np.full((3, 60, 1), 0.5)
+    found = seeds_difference("brier", theirs, ours, np.zeros((60, 1)), **SIGMOID)
+    assert found.sd == pytest.approx(0, abs=1e-12)
+    by_patients = gain.mean(axis=0).std(ddof=1) / math.sqrt(60)
+    assert found.both.high - found.mean > 1.9 * by_patients > 0
 
 
 def test_a_covariance_below_0_does_not_narrow_the_interval():
