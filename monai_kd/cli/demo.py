@@ -98,6 +98,11 @@ def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
         Step("Evaluate the student", *_evaluate(bundle, archive, student)),
         Step("Predict, with heat maps", *_infer(bundle, archive, student, output / "predictions")),
         Step(
+            "Compare the two, film by film",
+            (*PROGRAM, "monai_kd", "compare", str(student), str(baseline)),
+            aloud=True,
+        ),
+        Step(
             "Write the page",
             (*PROGRAM, "monai_kd", "report", str(student), "--baseline", str(baseline)),
         ),

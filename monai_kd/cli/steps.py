@@ -29,11 +29,13 @@ class Step:
         name: what it does, in words.
         command: program and arguments.
         folder: where it runs; None is the folder that the program was started in.
+        aloud: whether what it prints is shown too, not only kept in the log.
     """
 
     name: str
     command: tuple[str, ...]
     folder: Path | None = None
+    aloud: bool = False
 
 
 def bundle_command(config: str, knobs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -121,15 +123,19 @@ def _run(step: Step, log: IO[str], variables: Mapping[str, str]) -> tuple[int, s
         env=dict(variables),
     ) as process:
         try:
-            _copy(process.stdout or (), log, last)
+            _copy(process.stdout or (), log, last, aloud=step.aloud)
         except BaseException:
             process.terminate()  # do not leave a training behind when stopped from the keyboard
             raise
     return process.returncode, "".join(last)
 
 
-def _copy(lines: Iterable[str], log: IO[str], last: collections.deque[str]) -> None:
+def _copy(
+    lines: Iterable[str], log: IO[str], last: collections.deque[str], *, aloud: bool
+) -> None:
     for line in lines:
+        if aloud:
+            say(line)
         log.write(line)
         log.flush()
         last.append(line)
