@@ -23,8 +23,8 @@ example:
 
 Both must be evaluated on the same section. A gain is shown when its 95% interval does not hold 0;
 films of one patient count together. NAME is one of macro_auroc, macro_auprc, accuracy,
-balanced_accuracy, macro_f1, brier. The first NAME is also given by group of patients, and the first
-of macro_auroc, macro_auprc and brier by finding."""
+balanced_accuracy, macro_f1, brier, froc_score. The first NAME is also given by group of patients,
+and the first of macro_auroc, macro_auprc and brier by finding; froc_score is of single runs."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -51,7 +51,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         "--seeds", action="store_true", help="A and B hold runs seed_0, seed_1, ...: pair them"
     )
     parser.add_argument(
-        "--metric", nargs="+", metavar="NAME", default=[], help="scores to compare (default: all)"
+        "--metric",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        default=[],
+        help="scores to compare (default: all)",
     )
     parser.add_argument("--json", metavar="FILE", help="write all numbers to a file, too")
     parser.add_argument("--markdown", metavar="FILE", help="write the table to a file, too")
@@ -71,13 +76,13 @@ def run(args: argparse.Namespace) -> int:
         MonaiKDError: if the runs cannot be compared.
     """
     from monai_kd.cli.comparison_table import comparison_rows, describe
-    from monai_kd.metrics import SCORES
     from monai_kd.report import compare_runs, compare_seeds
     from monai_kd.utils import MonaiKDError
 
     compare = compare_seeds if args.seeds else compare_runs
     try:
-        found = compare(args.ours, args.theirs, metrics=tuple(args.metric) or tuple(SCORES))
+        chosen = {"metrics": tuple(args.metric)} if args.metric else {}
+        found = compare(args.ours, args.theirs, **chosen)
     except ValueError as error:
         raise MonaiKDError(str(error)) from None
     heading, notes = describe(found)

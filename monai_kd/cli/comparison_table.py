@@ -9,7 +9,14 @@ import math
 from monai_kd.metrics import Interval
 from monai_kd.report import Comparison, Gain, SeedsTable
 
-__all__ = ["ABOUT_INTERVALS", "SCORE_NAMES", "comparison_rows", "describe", "seeds_rows"]
+__all__ = [
+    "ABOUT_INTERVALS",
+    "SCORE_NAMES",
+    "comparison_rows",
+    "describe",
+    "films_and_patients",
+    "seeds_rows",
+]
 
 SCORE_NAMES = {
     "macro_auroc": "macro AUROC",
@@ -50,9 +57,7 @@ def describe(comparison: Comparison) -> tuple[str, str]:
     Args:
         comparison: what was found.
     """
-    films = f"{comparison.films} films"
-    if comparison.patients is not None:
-        films += f" of {comparison.patients} patients"
+    films = films_and_patients(comparison.films, comparison.patients)
     section = f", section {comparison.section}" if comparison.section else ""
     seeds = f", {len(comparison.seeds)} seeds" if comparison.seeds else ""
     lines = [f"A minus B on {films}{section}{seeds}, film by film."]
@@ -68,6 +73,17 @@ def describe(comparison: Comparison) -> tuple[str, str]:
             "true difference, about one line in twenty is shown."
         )
     return "\n".join(lines), "".join(f"{note}\n" for note in notes)
+
+
+def films_and_patients(films: int, patients: int | None) -> str:
+    """Return how many films there are, and of how many patients.
+
+    Args:
+        films: number of films.
+        patients: number of patients, or None when that is not known.
+    """
+    of = ", patients not known" if patients is None else f" of {patients} patients"
+    return f"{films} films{of}"
 
 
 def seeds_rows(table: SeedsTable) -> list[list[str]]:

@@ -67,11 +67,8 @@ def run(args: argparse.Namespace) -> int:
     from monai_kd.utils import MonaiKDError
 
     output = Path(args.output or Path(args.folder) / "datalist.json")
-    if output.exists() and not (args.overwrite or args.dry_run):
-        raise MonaiKDError(
-            "datalist: --output must not exist yet, got a file. It is the only link from the ids "
-            "of earlier predictions to their films: give another --output, or --overwrite."
-        )
+    if not args.dry_run:
+        _refuse_to_replace(output, overwrite=args.overwrite)
     try:
         datalist = build_datalist(
             args.folder,
@@ -95,6 +92,32 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise MonaiKDError(str(error)) from None
     return 0
+
+
+def _refuse_to_replace(output: Path, *, overwrite: bool) -> None:
+    """Keep what is there, unless it was written here and may be replaced."""
+    import json
+
+    from monai_kd.utils import MonaiKDError
+
+    if not output.exists():
+        return
+    try:
+        content = json.loads(output.read_text(encoding="utf-8"))
+        ours = isinstance(content, dict) and {"findings", "exclusive"} <= content.keys()
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise MonaiKDError(
+            "datalist: --output (datalist.json in FOLDER unless given) must not exist yet, got a "
+            "file that this command has not written, which is never replaced: give --output "
+            "another name or folder."
+        )
+    if not overwrite:
+        raise MonaiKDError(
+            "datalist: --output must not exist yet, got a datalist. It is the only link from the "
+            "ids of earlier predictions to their films: give another --output, or --overwrite."
+        )
 
 
 def counts_table(datalist: Datalist) -> str:

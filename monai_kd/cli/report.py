@@ -46,17 +46,40 @@ def run(args: argparse.Namespace) -> int:
         args: what :func:`add_parser` reads.
 
     Returns:
-        0.
+        0 when every run has got its page. Otherwise 2, or 1 for failures that nobody foresaw:
+        the other runs have their pages, and a line says which RUN of the command has none.
     """
-    from monai_kd.report import build_page, write_side_by_side
+    from monai_kd.report import build_page
+
+    code = 0
+    for place, folder in enumerate(args.runs, start=1):
+        try:
+            page = build_page(folder, baseline_dir=args.baseline)
+        except Exception as error:  # the border: the other runs still get their pages
+            code = max(code, _say(error, place, len(args.runs)))
+            continue
+        if args.baseline:
+            _write_picture(folder, args.baseline)
+        sys.stdout.write(f"{page}\n")
+    return code
+
+
+def _write_picture(folder: str, baseline: str) -> None:
+    from monai_kd.report import write_side_by_side
     from monai_kd.utils import MonaiKDError
 
-    for folder in args.runs:
-        page = build_page(folder, baseline_dir=args.baseline)
-        if args.baseline:
-            try:
-                write_side_by_side(folder, args.baseline)
-            except MonaiKDError as error:  # the page is there; only the picture is not
-                sys.stderr.write(f"{error}\n")
-        sys.stdout.write(f"{page}\n")
-    return 0
+    try:
+        write_side_by_side(folder, baseline)
+    except MonaiKDError as error:  # the page is there; only the picture is not
+        sys.stderr.write(f"{error}\n")
+
+
+def _say(error: Exception, place: int, runs: int) -> int:
+    """One line, with the number of the RUN: its path may be called after a person."""
+    from monai_kd.utils import MonaiKDError, describe_error, root_cause, wants_traceback
+
+    if wants_traceback():
+        sys.excepthook(type(error), error, error.__traceback__)
+    which = f"RUN {place} of {runs}: " if runs > 1 else ""
+    sys.stderr.write(f"monai_kd: {which}{describe_error(error)}\n")
+    return 2 if isinstance(root_cause(error), (MonaiKDError, OSError)) else 1

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runs of a bundle, one per seed: their commands, and which of them are done."""
+"""The runs of a bundle, one per seed: their commands, and which of them are done.
+
+What a seed was started with stays beside it as hashes by name: knobs hold paths, which do not
+belong into a run directory. A training goes on only with the same.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ from monai_kd.utils import write_text_atomically as write
 __all__ = ["SeedRuns", "read_knobs"]
 
 _OURS = ("seed", "output_dir", "resume", "bundle_root", "config_file")
-_MARK = "finished.json"
+_STARTED, _FINISHED = "started.json", "finished.json"
+_HOW = ("dataset_dir", "cache_dir", "num_workers", "device")  # where and how, not what is trained
 
 
 def read_knobs(words: Sequence[str]) -> dict[str, str]:
@@ -115,8 +120,42 @@ class SeedRuns:
         Args:
             seed: number of the seed.
         """
-        path = self.folder(seed) / _MARK
-        return path.is_file() and path.read_text(encoding="utf-8") == self._mark(seed)
+        path = self.folder(seed) / _FINISHED
+        return path.is_file() and path.read_text(encoding="utf-8") == self._finished_mark(seed)
+
+    def check(self, seed: int) -> None:
+        """Refuse to go on with a training that was started otherwise.
+
+        What the evaluation alone is told may change: it is then done again.
+
+        Args:
+            seed: number of the seed.
+
+        Raises:
+            MonaiKDError: if the run's training was started with other knobs, another configuration
+                or datalist, or not by this command.
+        """
+        if not self._has_begun(seed):
+            return
+        before, now = _read_mark(self.folder(seed) / _STARTED), self._training()
+        if before is None:
+            raise _other_run(seed, "a run that this command has not started")
+        names = dict.fromkeys([*before, *now])
+        changed = [name for name in names if before.get(name) != now.get(name)]
+        if "datalist" not in before and "datalist" in changed:
+            changed.remove("datalist")  # the bundle has drawn it since
+        if changed:
+            raise _other_run(seed, f"another {', '.join(f'`{name}`' for name in changed)}")
+
+    def start(self, seed: int) -> None:
+        """Remember what the training is started with, unless it goes on.
+
+        Args:
+            seed: number of the seed.
+        """
+        path = self.folder(seed) / _STARTED
+        if not self._has_begun(seed):
+            write(path, json.dumps(self._training(), indent=2) + "\n")
 
     def finish(self, seed: int) -> None:
         """Remember that the run is finished.
@@ -124,21 +163,31 @@ class SeedRuns:
         Args:
             seed: number of the seed.
         """
-        write(self.folder(seed) / _MARK, self._mark(seed))
+        write(self.folder(seed) / _FINISHED, self._finished_mark(seed))
 
-    def _mark(self, seed: int) -> str:
-        """Hashes alone: knobs hold paths, which do not belong into a run directory."""
+    def _has_begun(self, seed: int) -> bool:
+        return any((self.folder(seed) / name).exists() for name in ("config.json", "checkpoints"))
+
+    def _finished_mark(self, seed: int) -> str:
         files = [self.folder(seed) / name for name in ("evaluation.json", "predictions.csv")]
         made = [sha256_of_file(path) if path.is_file() else "missing" for path in files]
-        return json.dumps({"settings": self._settings_sha256, "evaluation": made}) + "\n"
+        evaluate = sha256_of_file(self._configs[1])
+        content = [__version__, sorted(self.knobs.items()), evaluate, self._training()]
+        return json.dumps({"settings": _sha256(content), "evaluation": made}) + "\n"
 
-    @cached_property
-    def _settings_sha256(self) -> str:
-        datalist = Path(self.knobs.get("dataset_dir", "")) / "datalist.json"
-        files = [*self._configs, *([datalist] if datalist.is_file() else [])]
-        hashes = [sha256_of_file(path) for path in files]
-        content = [__version__, sorted(self.knobs.items()), hashes]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    def _training(self) -> dict[str, str]:
+        """What decides the outcome of a training, hashed, by name."""
+        chosen = {
+            name: _sha256(value)
+            for name, value in sorted(self.knobs.items())
+            if _top(name) in self._train and _top(name) not in _HOW
+        }
+        chosen["train.json"] = sha256_of_file(self._configs[0])
+        if "dataset_dir" in self.knobs:
+            datalist = Path(self.knobs["dataset_dir"]) / "datalist.json"
+            if datalist.is_file():
+                chosen["datalist"] = sha256_of_file(datalist)
+        return chosen
 
     @property
     def _configs(self) -> tuple[Path, Path]:
@@ -163,6 +212,25 @@ class SeedRuns:
         if _top(name) not in known:
             hint = did_you_mean(name, [*known, "seeds", "output"])
             raise MonaiKDError(f"seeds: the bundle has no knob `{name}`.{hint}")
+
+
+def _other_run(seed: int, got: str) -> MonaiKDError:
+    return MonaiKDError(
+        f"seeds: seed {seed} in `--output` must go on with what it was started with, got {got}. "
+        "Give another `--output`, or delete the folder of the seed to train it again."
+    )
+
+
+def _read_mark(path: Path) -> dict[str, str] | None:
+    try:
+        content = read_json(path)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def _top(name: str) -> str:

@@ -2,7 +2,8 @@
 """``python -m monai_kd seeds``: a bundle trained and evaluated once per seed.
 
 What one seed gains another may lose; the mean, its spread and its interval say what the method is
-worth. A seed that is finished is not run again, and one that was interrupted goes on.
+worth. A seed that is finished is not run again, and one that was interrupted goes on, unless the
+settings have changed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ example:
   python -m monai_kd compare runs/hkd runs/baseline --seeds
 
 All that is no option here is a knob of the bundle. Paths are seen from where you are. Give the same
-command again after an interruption."""
+command again after an interruption; a seed that was started with other knobs is refused."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         0, or the exit code of the step that failed.
 
     Raises:
-        MonaiKDError: if there is no such bundle, or it has no such knob.
+        MonaiKDError: if there is no such bundle, it has no such knob, or a seed was started with
+            other settings.
     """
     from monai_kd.cli.seed_run import SeedRuns, read_knobs
     from monai_kd.utils import MonaiKDError
@@ -72,11 +74,14 @@ def run(args: argparse.Namespace) -> int:
             f"seeds: `--seeds` must be at least 1, got {args.seeds}. Five are a good start."
         )
     runs = SeedRuns(_bundle(args.bundle), Path(args.output).absolute(), read_knobs(args.knobs))
+    for seed in range(args.seeds):
+        runs.check(seed)  # all of them before anything is trained
     runs.output.mkdir(parents=True, exist_ok=True)
     for seed in range(args.seeds):
         if runs.is_finished(seed):
             say(f"\nSeed {seed} is finished.\n")
             continue
+        runs.start(seed)
         code = run_steps(runs.steps(seed), log=runs.output / "seeds.log", who="seeds")
         if code:
             return code
@@ -91,15 +96,15 @@ def _bundle(name: str) -> Path:
 
 
 def _summarize(output: Path, count: int) -> None:
-    from monai_kd.cli.comparison_table import ABOUT_INTERVALS, seeds_rows
+    from monai_kd.cli.comparison_table import ABOUT_INTERVALS, films_and_patients, seeds_rows
     from monai_kd.report import summarize_seeds
     from monai_kd.utils import write_text_atomically
 
     summary = summarize_seeds(output, seeds=range(count))
     write_text_atomically(output / "seeds.json", json.dumps(summary.as_dict(), indent=2) + "\n")
-    patients = "" if summary.patients is None else f" of {summary.patients} patients"
     runs = f"{count} seed{'s' if count > 1 else ''}"
-    say(f"\n{runs}, {summary.films} films{patients}, section {summary.section or '-'}\n\n")
+    films = films_and_patients(summary.films, summary.patients)
+    say(f"\n{runs}, {films}, section {summary.section or '-'}\n\n")
     say(aligned(seeds_rows(summary), left=1))
     say(f"\n{ABOUT_INTERVALS}\n")
     say("Compare with another method: python -m monai_kd compare FOLDER OTHER --seeds\n")

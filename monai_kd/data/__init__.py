@@ -15,6 +15,7 @@ from monai_kd.data.datalist import (
     save_datalist,
     sha256_of_sections,
 )
+from monai_kd.data.describe import describe_datalist, drawn_findings, films_without_patient
 from monai_kd.data.fingerprint import datalist_fingerprint
 from monai_kd.data.gray_histogram import (
     GrayHistogram,
@@ -25,6 +26,7 @@ from monai_kd.data.gray_histogram import (
 from monai_kd.data.gray_shift import GrayShift, gray_hints, gray_shift
 from monai_kd.data.labels import LabelColumns
 from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
+from monai_kd.data.marked import refuse_unmarked
 from monai_kd.data.radiograph import (
     RADIOGRAPH_POLICIES,
     Radiograph,
@@ -45,7 +47,7 @@ from monai_kd.data.trained_on import (
 if TYPE_CHECKING:
     from monai_kd.data.cache import CachedDataset
     from monai_kd.data.collate import collate_items
-    from monai_kd.data.films import FilmDataset, describe_datalist, find_films
+    from monai_kd.data.films import FilmDataset, find_films
     from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
     from monai_kd.data.sampler import EpochSampler
 
@@ -77,7 +79,9 @@ __all__ = [
     "datalist_fingerprint",
     "describe_datalist",
     "draw_phantom_archive",
+    "drawn_findings",
     "film_histogram",
+    "films_without_patient",
     "find_films",
     "gray_hints",
     "gray_shift",
@@ -90,6 +94,7 @@ __all__ = [
     "refuse_foreign_datalist",
     "refuse_leaks",
     "refuse_trained_films",
+    "refuse_unmarked",
     "region_kind",
     "regions_to_mask",
     "remember_films",
@@ -107,7 +112,6 @@ _LATE = {
     "FAKE_FAMILY_NAMES": "phantom",
     "FilmDataset": "films",
     "collate_items": "collate",
-    "describe_datalist": "films",
     "draw_phantom_archive": "phantom",
     "find_films": "films",
 }

@@ -82,7 +82,7 @@ def build_datalist(
         exclusive=table.exclusive,
         sections=_items(sections, settings, key),
         root=Path(folder).absolute(),
-        info={"built": {"settings": asdict(settings), "notes": notes}},
+        info={"built": _built(sections, settings, notes)},
     )
     refuse_leaks(datalist)
     check_sections(datalist.sections, datalist.findings)
@@ -112,6 +112,14 @@ def read_salt(path: str | os.PathLike[str]) -> bytes:
             "let the command make one."
         )
     return salt
+
+
+def _built(
+    sections: Mapping[str, list[Record]], settings: SplitSettings, notes: list[str]
+) -> dict[str, Any]:
+    """What the header says of how the datalist was made."""
+    unknown = sum(not record.patient for members in sections.values() for record in members)
+    return {"settings": asdict(settings), "notes": notes, "images_without_patient": unknown}
 
 
 def _say_unknown_patients(records: Iterable[Record], notes: list[str]) -> None:

@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import secrets
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ import torch
 from torch.utils.data import Dataset
 
 from monai_kd.data.archive import scan_archive
-from monai_kd.data.datalist import Datalist, may_draw_phantom, open_datalist
+from monai_kd.data.datalist import may_draw_phantom, open_datalist
 from monai_kd.utils import MonaiKDError, root_cause, write_atomically
 
-__all__ = ["FilmDataset", "describe_datalist", "film_id", "find_films"]
+__all__ = ["FilmDataset", "film_id", "find_films"]
 
 _log = logging.getLogger(__name__)
 _KEPT = ("id", "patient_id", "sex", "age", "view", "site")
@@ -133,28 +132,3 @@ class FilmDataset(Dataset[dict[str, Any]]):
             problem = str(cause).partition(". ")[0] + "."
             _log.warning("Film %d has no prediction. %s", index, problem)
         return {**kept, "image": torch.as_tensor(image), "index": index, "problem": problem}
-
-
-def describe_datalist(datalist: Datalist) -> dict[str, Any]:
-    """Return what a report may say of the data: counts, never names.
-
-    Args:
-        datalist: whatever is trained on.
-
-    Returns:
-        By section: ``images``, ``patients``, ``positives`` by finding, how many images have
-        ``regions`` drawn, and images by ``sites``.
-    """
-    return {
-        name: {
-            "images": len(items),
-            "patients": len({item.get("patient_id", number) for number, item in enumerate(items)}),
-            "positives": {
-                finding: sum(item["label"][column] == 1 for item in items)
-                for column, finding in enumerate(datalist.findings)
-            },
-            "regions": sum(bool(item.get("regions")) for item in items),
-            "sites": dict(Counter(str(item["site"]) for item in items if item.get("site"))),
-        }
-        for name, items in datalist.sections.items()
-    }

@@ -21,7 +21,8 @@ from monai_kd.explain import (
     pointing_game,
     with_random_weights,
 )
-from monai_kd.handlers.pictures import large_overlay, save_png
+from monai_kd.handlers.pictures import large_overlay, remove_pictures, save_png
+from monai_kd.handlers.predictions import unread
 from monai_kd.metrics import RegionAgreement, decision_region_summary
 from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils import slug
@@ -42,7 +43,8 @@ class DecisionRegions:
 
     Args:
         network: see :func:`monai_kd.explain.explain`.
-        folder: gets ``pictures/<id>.png``; the salted id is all that names a film.
+        folder: the run directory; gets ``pictures/<id>.png``, in place of those of an earlier
+            evaluation. The salted id is all that names a film.
         pictures: how many films are drawn; 0 draws none.
         mean: subtracted when the image was normalized.
         sd: divided by when the image was normalized.
@@ -71,7 +73,7 @@ class DecisionRegions:
         self.controls = controls
         self._random: list[nn.Module] = []
         self._rows: list[dict[str, Any]] = []
-        self._drawn = 0
+        self._drawn: list[Path] = []
 
     def attach(self, engine: Engine) -> None:
         """Look after every iteration; attach after ``ClassificationMetrics``, before the writer.
@@ -79,12 +81,12 @@ class DecisionRegions:
         Args:
             engine: the evaluator, with ``decollate=False``.
         """
-        engine.add_event_handler(Events.EPOCH_STARTED, self._forget)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
     def __call__(self, engine: Engine) -> None:
-        """Look at the marked findings of one batch.
+        """Look at the marked findings of one batch; films that could not be read are left out.
 
         Args:
             engine: the evaluator.
@@ -94,6 +96,7 @@ class DecisionRegions:
             return
         mask, label = batch["region_mask"], batch["label"]
         marked = (label == 1) & batch["region_annotated"] & mask.flatten(2).any(2)
+        marked &= ~unread(batch, len(marked)).to(marked.device)[:, None]
         film, finding = marked.nonzero(as_tuple=True)
         if not len(film):
             return
@@ -132,13 +135,18 @@ class DecisionRegions:
         ]
         return [torch.stack(parts).nanmean(0) for parts in zip(*each, strict=True)]
 
-    def _forget(self, engine: Engine) -> None:
-        self._rows, self._drawn = [], 0
+    def _start(self, engine: Engine) -> None:
+        self._rows, self._drawn = [], []
+        remove_pictures(self.folder)
 
     def _finish(self, engine: Engine) -> None:
         self._random = []
         rows = {row["case"]: row for share in gather_objects(self._rows) for row in share}
         cases = [rows[case] for case in sorted(rows)]
+        if not engine.state.summary:  # of a diverged network nothing is said, and nothing shown
+            for picture in self._drawn:
+                picture.unlink(missing_ok=True)
+            return
         if not cases:
             return
         patients = [row["patient_id"] for row in cases]
@@ -165,11 +173,11 @@ class DecisionRegions:
     def _draw(self, image: Tensor, cam: Tensor, region: Tensor, names: list[str]) -> None:
         if not is_main_process():
             return
-        for row in range(min(len(names), self.pictures - self._drawn)):
+        for row in range(min(len(names), self.pictures - len(self._drawn))):
             film = (image[row] * self.sd + self.mean).clamp(0, 1)
             picture = large_overlay(film, cam[row], region_mask=region[row])
-            save_png(picture, self.folder / f"{slug(names[row])}.png")
-            self._drawn += 1
+            self._drawn.append(self.folder / f"{slug(names[row])}.png")
+            save_png(picture, self._drawn[-1])
 
 
 def _agreement(cam: Tensor, region: Tensor) -> list[Tensor]:

@@ -13,6 +13,7 @@ import numpy as np
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
+from monai_kd.handlers.predictions import readable
 from monai_kd.metrics import (
     GOALS,
     METADATA,
@@ -35,9 +36,10 @@ _DIGITS = 6  # of a probability in predictions.csv; thresholds are compared with
 class Evidence:
     """Add ``calibration``, ``operating_points`` and ``subgroups`` to ``engine.state.summary``.
 
-    Thresholds and the temperature are chosen on validation and judged on the section at hand.
+    Thresholds and the temperature are chosen on validation and judged on the section at hand;
+    ``shared_with_validation`` says how many of its films were among those that chose, 0 as a rule.
     Without predictions on validation there are no operating points and no temperature, and a line
-    in the log says what to do.
+    in the log says what to do. Films that could not be read are left out.
 
     Args:
         findings: names of the C findings.
@@ -84,10 +86,11 @@ class Evidence:
         Raises:
             MonaiKDError: if the validation predictions are of other findings.
         """
-        table, summary = engine.state.predictions, engine.state.summary
+        summary = engine.state.summary
         if not summary or not is_main_process():
             return
-        validation = self._validation(table)
+        table = readable(engine.state.predictions)
+        validation = self._validation()
         patient = table.get("patient_id")
         prob, label = _array(table["prob"]), _array(table["label"])
         summary["calibration"] = calibration_summary(
@@ -100,6 +103,7 @@ class Evidence:
         )
         summary["operating_points"] = []
         if validation is not None:
+            summary |= _shared(validation, table)
             summary["operating_points"] = operating_points(
                 (prob.round(_DIGITS), label),
                 (validation.prob, validation.label),
@@ -117,7 +121,7 @@ class Evidence:
             patient_id=patient,
         )
 
-    def _validation(self, table: Mapping[str, Any]) -> Predictions | None:
+    def _validation(self) -> Predictions | None:
         """Predictions on validation with the columns in our order, or None where there are none."""
         if not self.validation_csv.is_file():
             _log.warning(
@@ -130,13 +134,6 @@ class Evidence:
             raise MonaiKDError(
                 f"Evidence: `validation_csv` must be of the findings {self.findings}, got "
                 f"{read.findings}. Give it the predictions of the model that is evaluated."
-            )
-        shared = set(read.key) & {str(key) for key in table.get("id", [])}
-        if shared:
-            _log.warning(
-                "Thresholds were chosen on %d of the films that they are judged on: the operating "
-                "points look better than they are.",
-                len(shared),
             )
         order = [read.findings.index(name) for name in self.findings]
         return Predictions(
@@ -151,6 +148,20 @@ class Evidence:
         if validation is None or np.isnan(validation.label).all():
             return None
         return fit_temperature(validation.prob, validation.label, activation=self.activation)
+
+
+def _shared(validation: Predictions, table: Mapping[str, Any]) -> dict[str, int]:
+    """How many films are judged by what they chose themselves; nothing where films have no id."""
+    if "id" not in table:
+        return {}
+    shared = len(set(validation.key) & {str(key) for key in table["id"]})
+    if shared:
+        _log.warning(
+            "Thresholds were chosen on %d of the films that they are judged on: the operating "
+            "points look better than they are.",
+            shared,
+        )
+    return {"shared_with_validation": shared}
 
 
 def _array(values: Any) -> NDArray[np.float64]:

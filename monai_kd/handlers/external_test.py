@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
 from monai_kd.data import gray_hints, gray_shift, read_film_histogram
+from monai_kd.handlers.predictions import readable
 from monai_kd.metrics import (
     Difference,
     Interval,
@@ -121,7 +122,7 @@ class ExternalTest:
         """
         if not is_main_process() or not engine.state.summary:
             return
-        table = engine.state.predictions
+        table = readable(engine.state.predictions)
         here = self._judged(table["prob"].numpy(), table["label"].numpy(), table.get("patient_id"))
         external = self._compared(here)
         shift, hints = self._films_looked_at()

@@ -20,9 +20,10 @@ from monai_kd.handlers.localization_tables import (
     FilmCandidates,
     localization_summary,
     match_films,
+    remove_localization,
     write_localization,
 )
-from monai_kd.handlers.predictions import probabilities
+from monai_kd.handlers.predictions import probabilities, unread
 from monai_kd.metrics import Candidates, candidate_boxes, find_candidates
 from monai_kd.utils.distributed import gather_objects, is_main_process
 
@@ -40,7 +41,7 @@ class Localization:
     probability; its peaks are the candidates. The lesions are the connected parts of the region.
     A film is scored for a finding that is absent from it, and for one that is present and drawn;
     where the finding is present and nobody drew it, nobody knows what a candidate is worth.
-    Findings without any lesion are left out.
+    Findings without any lesion are left out, and so are films that could not be read.
 
     The summary gets ``localization`` by finding, see
     :func:`monai_kd.handlers.localization_summary`; the run directory ``candidates.csv`` and
@@ -55,6 +56,9 @@ class Localization:
             shorter side, in (0, 1].
         rule: when a candidate hits a lesion, see :func:`monai_kd.metrics.match_candidates`.
         method: how the maps are made, see :func:`monai_kd.explain.explain`.
+        drawn: findings that an expert drew somewhere in the section, see
+            :func:`monai_kd.data.drawn_findings`: no other has lesions, so that no map of another is
+            worth making. None: nobody knows, and maps of all findings are made.
 
     Raises:
         ValueError: if ``radius_share`` is out of range.
@@ -70,6 +74,7 @@ class Localization:
         radius_share: float = 1 / 16,
         rule: str = "center",
         method: str = "auto",
+        drawn: Sequence[str] | None = None,
     ) -> None:
         if not 0 < radius_share <= 1:
             raise ValueError(
@@ -83,6 +88,7 @@ class Localization:
         self.radius_share = radius_share
         self.rule = rule
         self.method = method
+        self._may_have_lesions = torch.tensor([drawn is None or f in drawn for f in self.findings])
         self._films: list[FilmCandidates] = []
 
     def attach(self, engine: Engine) -> None:
@@ -91,7 +97,7 @@ class Localization:
         Args:
             engine: the evaluator, with ``decollate=False``.
         """
-        engine.add_event_handler(Events.EPOCH_STARTED, self._forget)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
@@ -106,14 +112,16 @@ class Localization:
             return
         drawn = batch["region_mask"].flatten(2).any(2) & batch["region_annotated"]
         scored = torch.where(drawn, batch["label"] != 0, batch["label"] == 0).cpu()
-        heat = self._heat(output, scored)
-        if heat is None:
+        scored &= ~unread(batch, len(scored))[:, None] & self._may_have_lesions
+        columns = scored.any(0).nonzero()[:, 0]
+        if not len(columns):
             return
+        heat = self._heat(output, scored, columns)
         radius = max(1, round(self.radius_share * min(heat.shape[2:])))
         place, score = find_candidates(heat, radius=radius, threshold=_LOWEST, max_candidates=_MOST)
-        box = candidate_boxes(heat, place).double().numpy()
+        box = candidate_boxes(heat, place).numpy()
         for film, finding in scored.nonzero().tolist():
-            mine = ((place[:, 0] == film) & (place[:, 1] == finding)).numpy()
+            mine = ((place[:, 0] == film) & (columns[place[:, 1]] == finding)).numpy()
             mask = batch["region_mask"][film, finding] * bool(drawn[film, finding])
             self._films.append(
                 FilmCandidates(
@@ -122,32 +130,32 @@ class Localization:
                     patient_id=batch["patient_id"][film] if "patient_id" in batch else None,
                     finding=finding,
                     lesion_box=lesion_boxes(mask),
-                    peak=place[mine][:, [3, 2]].double().numpy() + 0.5,
+                    peak=place[mine][:, [3, 2]].float().numpy() + np.float32(0.5),
                     box=box[mine],
-                    score=score[mine].double().numpy(),
+                    score=score[mine].numpy(),
                 )
             )
 
-    def _heat(self, output: dict[str, Tensor], scored: Tensor) -> Tensor | None:
-        """Maps times probabilities on the CPU, ``(B, C, H, W)``, 0 where nothing is scored."""
+    def _heat(self, output: dict[str, Tensor], scored: Tensor, columns: Tensor) -> Tensor:
+        """Maps times probabilities on the CPU, ``(B, K, H, W)``, of K findings; 0 if not scored."""
         prob = probabilities(output["pred"].detach(), self.activation).cpu().nan_to_num()
-        chosen = scored.any(1)
-        if not chosen.any():
-            return None
         image = output["image"]
-        heat = torch.zeros(*prob.shape, *image.shape[2:])
-        column = torch.arange(prob.shape[1]).expand(int(chosen.sum()), -1)
+        heat = torch.zeros(len(image), len(columns), *image.shape[2:])
+        chosen = scored.any(1)
         asked = image[chosen.to(image.device)]
-        heat[chosen] = explain(self.network, asked, finding=column, method=self.method).cpu()
-        return heat * (prob * scored)[:, :, None, None]
+        finding = columns.expand(len(asked), -1)
+        heat[chosen] = explain(self.network, asked, finding=finding, method=self.method).cpu()
+        return heat * (prob * scored)[:, columns, None, None]
 
-    def _forget(self, engine: Engine) -> None:
+    def _start(self, engine: Engine) -> None:
         self._films = []
+        if is_main_process():
+            remove_localization(self.folder)
 
     def _finish(self, engine: Engine) -> None:
         every = [film for share in gather_objects(self._films) for film in share]
         self._films = []
-        if not is_main_process():
+        if not is_main_process() or not engine.state.summary:
             return
         once = {(film.finding, film.index): film for film in every}
         matched: dict[int, tuple[Sequence[FilmCandidates], Candidates]] = {}
@@ -172,7 +180,7 @@ class Localization:
             )
 
 
-def lesion_boxes(mask: Tensor) -> NDArray[np.float64]:
+def lesion_boxes(mask: Tensor) -> NDArray[np.float32]:
     """Return the box of each connected part of a region; touching corners connect.
 
     Args:
@@ -191,7 +199,7 @@ def lesion_boxes(mask: Tensor) -> NDArray[np.float64]:
 
     part, _ = ndimage.label((mask > 0).cpu().numpy(), structure=np.ones((3, 3)))
     boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(part)]
-    return np.array(boxes, np.float64).reshape(-1, 4)
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def _name(batch: dict[str, Any], film: int) -> str:

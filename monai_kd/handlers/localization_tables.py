@@ -34,14 +34,21 @@ from monai_kd.metrics import (
 )
 from monai_kd.utils import write_text_atomically
 
-__all__ = ["FilmCandidates", "localization_summary", "match_films", "write_localization"]
+__all__ = [
+    "FilmCandidates",
+    "localization_summary",
+    "match_films",
+    "remove_localization",
+    "write_localization",
+]
 
+_TABLES = ("candidates.csv", "lesions.csv")
 _CURVE_POINTS = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FilmCandidates:
-    """Candidates and lesions of one finding on one film.
+    """Candidates and lesions of one finding on one film; thousands are held, in single precision.
 
     Args:
         index: place of the film in its section.
@@ -59,10 +66,10 @@ class FilmCandidates:
     name: str
     patient_id: Any
     finding: int
-    lesion_box: NDArray[np.float64]
-    peak: NDArray[np.float64]
-    box: NDArray[np.float64]
-    score: NDArray[np.float64]
+    lesion_box: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    box: NDArray[np.float32]
+    score: NDArray[np.float32]
 
 
 def match_films(films: Sequence[FilmCandidates], *, rule: str) -> Candidates:
@@ -74,12 +81,12 @@ def match_films(films: Sequence[FilmCandidates], *, rule: str) -> Candidates:
             the lesion's box, not the middle of its own box.
     """
     image = np.repeat(np.arange(len(films)), [len(film.score) for film in films])
-    box = np.concatenate([film.box for film in films])
-    peak = np.concatenate([film.peak for film in films])
+    box = np.concatenate([film.box for film in films]).astype(np.float64)
+    peak = np.concatenate([film.peak for film in films]).astype(np.float64)
     patients = [film.patient_id for film in films]
     matched = match_candidates(
         image,
-        np.concatenate([film.score for film in films]),
+        np.concatenate([film.score for film in films]).astype(np.float64),
         np.concatenate([peak, peak], axis=1) if rule == "center" else box,
         *_lesions(films),
         images=len(films),
@@ -148,19 +155,30 @@ def write_localization(
             strict=True,
         )
     )
-    _write(folder / "candidates.csv", header, rows)
+    _write(folder / _TABLES[0], header, rows)
     scored = (
         [film.name, film.patient_id, findings[column], len(film.lesion_box)]
         for column, (films, _) in matched.items()
         for film in films
     )
-    _write(folder / "lesions.csv", ["id", "patient_id", "finding", "lesions"], scored)
+    _write(folder / _TABLES[1], ["id", "patient_id", "finding", "lesions"], scored)
+
+
+def remove_localization(folder: Path) -> None:
+    """Remove the tables of an earlier evaluation.
+
+    Args:
+        folder: the run directory.
+    """
+    for name in _TABLES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _lesions(films: Sequence[FilmCandidates]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Number of each lesion's film, and its box."""
     count = [len(film.lesion_box) for film in films]
-    return np.repeat(np.arange(len(films)), count), np.concatenate([f.lesion_box for f in films])
+    boxes = np.concatenate([film.lesion_box for film in films]).astype(np.float64)
+    return np.repeat(np.arange(len(films)), count), boxes
 
 
 def _write(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:

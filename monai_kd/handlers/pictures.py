@@ -12,8 +12,9 @@ from torch import Tensor
 
 from monai_kd.explain import overlay
 from monai_kd.utils import write_atomically
+from monai_kd.utils.distributed import is_main_process
 
-__all__ = ["beside", "large_overlay", "save_png"]
+__all__ = ["beside", "large_overlay", "remove_pictures", "save_png"]
 
 
 def large_overlay(film: Tensor, cam: Tensor, *, region_mask: Tensor | None = None) -> Any:
@@ -58,3 +59,16 @@ def save_png(picture: np.ndarray[Any, Any], path: Path) -> None:
     from PIL import Image
 
     write_atomically(path, lambda file: Image.fromarray(picture).save(file, format="PNG"))
+
+
+def remove_pictures(folder: Path) -> None:
+    """Remove the pictures of an earlier evaluation, on the main process.
+
+    Args:
+        folder: subfolder of a run directory. Where there is no run, nothing is removed: the
+            pictures may be anybody's.
+    """
+    run = any((folder.parent / name).is_file() for name in ("config.json", "evaluation.json"))
+    if run and is_main_process():
+        for picture in folder.glob("*.png"):
+            picture.unlink()

@@ -7,7 +7,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from monai_kd.utils.distributed import gather_objects, is_main_process
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["CollectPredictions", "PredictionsCSV", "probabilities"]
+__all__ = ["CollectPredictions", "PredictionsCSV", "probabilities", "readable", "unread"]
 
 _CARRIED = ("id", "patient_id", "sex", "age", "view", "site", "problem")
 
@@ -38,6 +38,36 @@ def probabilities(logits: Tensor, activation: str) -> Tensor:
     check_choice("probabilities", "activation", activation, ("softmax", "sigmoid"))
     logits = logits.float()
     return logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+
+
+def readable(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the rows of films that could be read: the others have no answer to be judged by.
+
+    Args:
+        table: ``engine.state.predictions``, see :class:`CollectPredictions`.
+
+    Example:
+        >>> table = {"prob": torch.tensor([[0.2], [torch.nan]]), "problem": ["", "damaged"]}
+        >>> readable(table)["prob"].shape
+        torch.Size([1, 1])
+    """
+    rows = [row for row, problem in enumerate(table.get("problem", [])) if not problem]
+    if "problem" not in table or len(rows) == len(table["problem"]):
+        return table
+    return {
+        key: column[rows] if isinstance(column, Tensor) else [column[row] for row in rows]
+        for key, column in table.items()
+    }
+
+
+def unread(batch: Mapping[str, Any], films: int) -> Tensor:
+    """Return which films of a batch could not be read, bool, ``(B,)``.
+
+    Args:
+        batch: with ``problem``, "" for films that could be read; without it all could.
+        films: B.
+    """
+    return torch.tensor([bool(problem) for problem in batch.get("problem") or [""] * films])
 
 
 class CollectPredictions:
@@ -75,7 +105,7 @@ class CollectPredictions:
         prob = probabilities(engine.state.output["pred"].detach(), self.activation).cpu()
         label = batch.get("label")
         kept = {
-            "prob": _without_problems(prob, batch.get("problem")),
+            "prob": prob.masked_fill(unread(batch, len(prob))[:, None], torch.nan),  # black images
             "label": torch.full_like(prob, torch.nan) if label is None else label.float().cpu(),
             "index": torch.as_tensor(batch["index"]).cpu(),
         }
@@ -154,12 +184,6 @@ def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:
             values = [value for batch in batches for value in batch[key]]
             joined[key] = [values[position] for position in order]
     return joined
-
-
-def _without_problems(prob: Tensor, problems: Sequence[str] | None) -> Tensor:
-    """Return NaN for films that could not be read: their answer is to a black image."""
-    unread = torch.tensor([bool(problem) for problem in problems or [""] * len(prob)])
-    return prob.masked_fill(unread[:, None], torch.nan)
 
 
 def _probability(value: Tensor) -> str:

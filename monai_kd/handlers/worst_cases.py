@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from monai_kd.explain import explain
 from monai_kd.handlers.pictures import beside, large_overlay, save_png
-from monai_kd.handlers.predictions import probabilities
+from monai_kd.handlers.predictions import probabilities, unread
 from monai_kd.metrics import METADATA
 from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils.distributed import gather_objects, is_main_process
@@ -109,7 +109,7 @@ class WorstCases:
         Args:
             engine: the evaluator, with ``decollate=False``.
         """
-        engine.add_event_handler(Events.EPOCH_STARTED, self._forget)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
 
@@ -125,13 +125,13 @@ class WorstCases:
         prob = probabilities(output["pred"].detach(), self.activation).cpu()
         losses = film_losses(prob, batch["label"].float().cpu(), self.activation)
         total = losses.sum(1) if self.activation == "softmax" else losses.nanmean(1)
-        problems = batch.get("problem") or [""] * len(prob)
+        total = total.masked_fill(unread(batch, len(prob)), torch.nan)
         bar = self._kept[-1].loss if len(self._kept) >= self.films else -1.0
         self._device = output["image"].device
         new = [
             self._case(batch, output["image"][row], row, prob=prob[row], losses=losses[row])
             for row, loss in enumerate(total.tolist())
-            if loss > bar and not problems[row]  # an unknown loss, NaN, is above nothing
+            if loss > bar  # an unknown loss, NaN, is above nothing
         ]
         self._kept = _worst(self._kept + new, self.films)
 
@@ -155,18 +155,17 @@ class WorstCases:
             known={key: value for key in METADATA if (value := _known(batch, key, row)) != ""},
         )
 
-    def _forget(self, engine: Engine) -> None:
+    def _start(self, engine: Engine) -> None:
         self._kept = []
+        if is_main_process():
+            for old in self.folder.glob("worst_*.png"):
+                old.unlink()
 
     def _finish(self, engine: Engine) -> None:
         cases = [case for share in gather_objects(self._kept) for case in share]
         cases = _worst(list({case.index: case for case in cases}.values()), self.films)
         self._kept = []
-        if not is_main_process():
-            return
-        for old in self.folder.glob("worst_*.png"):
-            old.unlink()
-        if not cases:
+        if not is_main_process() or not cases or not engine.state.summary:
             return
         self._draw(cases)
         engine.state.summary["worst_cases"] = [

@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Patient-clustered bootstrap, exact and without sorting again: a resample is a count per patient.
 
+What resampling cannot see is mended from the class of patients that is smaller, for it alone
+decides how sure a share can be. Each of its patients is left out once: how much and how unevenly
+they move the score gives the degrees of freedom of Student's t (Satterthwaite's). Where none of them moves it, the resamples are
+alike for want of cases, not for certainty, and Wilson's limits for so many cases stand instead.
+One patient has no limits.
+
 Sources: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007 (images of one
 patient are drawn together); Hesterberg, "What teachers should know about the bootstrap", The
 American Statistician 69, 2015 (few patients make a bootstrap too narrow: Student's t and the factor
@@ -20,19 +26,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.uncertainty import (
+    difference_interval,
+    logit_interval,
+    patient_index,
+    spread,
+    student_quantile,
+)
 
-__all__ = [
-    "bootstrap",
-    "bootstrap_difference",
-    "bootstrap_interval",
-    "bootstrap_share",
-    "patient_numbers",
-]
+__all__ = ["Statistic", "bootstrap", "bootstrap_gain", "bootstrap_share", "patient_numbers"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+Statistic = Callable[[IntArray], FloatArray]
+"""Takes how often each patient counts, ``(R, patients)``; returns one value of each row, ``(R,)``,
+NaN where a row has none."""
 
 _BLOCK = 1 << 17  # counts drawn at once: they stay in the cache
+_LEFT_OUT = 500  # patients of a class; of more, Student's t is the normal one
+_NOTHING = 1e-12  # differences of this size are rounding
 
 
 def bootstrap(
@@ -77,77 +89,93 @@ def bootstrap(
         return np.concatenate(list(pool.map(one, parts)))
 
 
-def bootstrap_interval(
-    estimate: float, values: FloatArray, *, patients: int, level: float = 0.95
-) -> Interval:
-    """Return the interval of a share, symmetric on the logit scale, so inside [0, 1].
-
-    Args:
-        estimate: the statistic of the data as it is, in (0, 1).
-        values: the statistic of the resamples, ``(R,)``; NaN where a resample has none.
-        patients: number of patients that were drawn; below 2 the limits are NaN.
-        level: share of intervals that hold the truth, in (0, 1).
-    """
-    error, t = _error_and_t(values, patients, level)
-    if math.isnan(error):
-        return Interval(estimate, math.nan, math.nan)
-    center = math.log(estimate / (1 - estimate))
-    reach = t * error / (estimate * (1 - estimate))
-    return Interval(estimate, _sigmoid(center - reach), _sigmoid(center + reach))
-
-
 def bootstrap_share(
-    statistic: Callable[[IntArray], FloatArray],
+    statistic: Statistic,
     patients: int,
     *,
-    cases: int,
+    few: Sequence[IntArray],
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Return a share of something, in [0, 1], with the limits of :func:`bootstrap_interval`.
-
-    At exactly 0 or 1, which resampling does not change, the limit is the exact binomial one.
+    """Return a share of something, in [0, 1], with limits that are symmetric on the logit scale.
 
     Args:
-        statistic: see :func:`bootstrap`; NaN where there is nothing to take a share of.
+        statistic: see :data:`Statistic`; NaN where there is nothing to take a share of.
         patients: number of patients that are drawn.
-        cases: number of patients of the smaller class, for the binomial limit.
+        few: numbers of the patients of the smaller class, one array for each part that the share
+            is a mean of.
         resamples: see :func:`bootstrap`.
         seed: see :func:`bootstrap`.
         level: share of intervals that hold the truth, in (0, 1).
+
+    Returns:
+        Estimate and limits. At exactly 0 or 1, which resampling does not change, the limit is the
+        exact binomial one; where no patient of the smaller class moves the share, Wilson's; NaN
+        where that class is one patient.
+
+    Raises:
+        ValueError: if ``resamples`` or ``level`` is out of range.
     """
-    estimate = float(statistic(np.ones((1, patients), np.int64))[0])
-    if estimate in {0.0, 1.0}:
-        bound = ((1 - level) / 2) ** (1 / cases)
-        return Interval(estimate, bound, 1.0) if estimate else Interval(estimate, 0.0, 1 - bound)
-    if math.isnan(estimate):
-        return Interval(estimate, estimate, estimate)
-    values = bootstrap(statistic, patients, resamples=resamples, seed=seed)
-    return bootstrap_interval(estimate, values, patients=patients, level=level)
+    estimate = _whole(statistic, patients)
+    cases = min(len(part) for part in few)
+    student_quantile(level, 1)  # refuses a level that is none
+    if math.isnan(estimate) or estimate in {0.0, 1.0}:
+        return logit_interval(estimate, 0.0, 1, cases=cases, level=level)
+    if cases < 2:
+        return Interval(estimate, math.nan, math.nan)
+    error, df, moved = _error(statistic, patients, few, resamples, seed)
+    return logit_interval(estimate, error if moved else 0.0, df, cases=cases, level=level)
 
 
-def bootstrap_difference(
-    estimate: float, values: FloatArray, *, patients: int, level: float = 0.95
+def bootstrap_gain(
+    ours: Statistic,
+    theirs: Statistic,
+    patients: int,
+    *,
+    few: Sequence[IntArray],
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
 ) -> Difference:
-    """Return a difference with its symmetric interval and its two-sided p-value.
+    """Return one share minus another, both on the same resamples, and its two-sided p-value.
 
     Args:
-        estimate: the difference in the data as it is.
-        values: the difference in the resamples, ``(R,)``.
-        patients: see :func:`bootstrap_interval`.
-        level: see :func:`bootstrap_interval`.
-    """
-    from scipy.special import stdtr
+        ours: of the one model, see :data:`Statistic`.
+        theirs: of the other, on the same patients.
+        patients: number of patients that are drawn.
+        few: see :func:`bootstrap_share`.
+        resamples: see :func:`bootstrap`.
+        seed: see :func:`bootstrap`.
+        level: share of intervals that hold the truth, in (0, 1).
 
-    error, t = _error_and_t(values, patients, level)
-    if math.isnan(error):
+    Returns:
+        Difference, limits and p-value. Where no patient of the smaller class moves the difference,
+        its limits are put together from the binomial ones of the two shares; NaN where that class
+        is one patient.
+
+    Raises:
+        ValueError: if ``resamples`` or ``level`` is out of range.
+    """
+
+    def gain(count: IntArray) -> FloatArray:
+        return ours(count) - theirs(count)
+
+    shares = [_whole(share, patients) for share in (ours, theirs)]
+    estimate, cases = shares[0] - shares[1], min(len(part) for part in few)
+    student_quantile(level, 1)  # refuses a level that is none
+    if math.isnan(estimate) or cases < 2:
         return Difference(estimate, math.nan, math.nan, math.nan)
-    low, high = estimate - t * error, estimate + t * error
-    if not error:  # the models differ by the same in every resample
-        return Difference(estimate, low, high, 1.0 if estimate == 0 else 0.0)
-    p_value = 2 * float(stdtr(patients - 1, -abs(estimate) / error))
-    return Difference(estimate, low, high, p_value)
+    error, df, moved = _error(gain, patients, few, resamples, seed)
+    if moved or abs(estimate) <= _NOTHING:
+        return difference_interval(estimate, error, df, level=level)
+
+    def reach(level: float) -> tuple[float, float]:
+        one, other = (logit_interval(share, 0.0, df, cases=cases, level=level) for share in shares)
+        below = math.hypot(one.estimate - one.low, other.high - other.estimate)
+        return below, math.hypot(one.high - one.estimate, other.estimate - other.low)
+
+    return difference_interval(estimate, error, df, reach=reach, level=level)
 
 
 def patient_numbers(patient_id: Sequence[object] | None, images: int) -> tuple[IntArray, int]:
@@ -160,15 +188,8 @@ def patient_numbers(patient_id: Sequence[object] | None, images: int) -> tuple[I
     Raises:
         ValueError: if there is not one id per image.
     """
-    if patient_id is None:
-        return np.arange(images), images
-    if len(patient_id) != images:
-        raise ValueError(
-            f"patient_numbers: `patient_id` must have one entry per image, {images}, got "
-            f"{len(patient_id)}. Give the ids in the order of the images."
-        )
-    names, number = np.unique([str(patient) for patient in patient_id], return_inverse=True)
-    return np.asarray(number, np.int64), len(names)
+    number = np.asarray(patient_index(patient_id, images), np.int64)
+    return number, int(number.max(initial=-1)) + 1
 
 
 def _parts(
@@ -190,16 +211,39 @@ def _draw(part: tuple[np.random.SeedSequence, int], patients: int) -> IntArray:
     return np.asarray(counts.reshape(rows, patients), np.int64)
 
 
-def _error_and_t(values: FloatArray, patients: int, level: float) -> tuple[float, float]:
-    """Standard error of the resamples, corrected for few patients, and how many of it to go."""
-    from scipy.special import stdtrit
+def _whole(statistic: Statistic, patients: int) -> float:
+    """The statistic of the data as it is."""
+    return float(statistic(np.ones((1, patients), np.int64))[0])
 
+
+def _error(
+    statistic: Statistic, patients: int, few: Sequence[IntArray], resamples: int, seed: int
+) -> tuple[float, float, bool]:
+    """Standard error, its degrees of freedom, and whether the smaller class moves the statistic."""
+    values = bootstrap(statistic, patients, resamples=resamples, seed=seed)
     known = values[~np.isnan(values)]
-    if patients < 2 or len(known) < 2:
-        return math.nan, math.nan
+    if len(known) < 2:
+        return math.nan, 1.0, True
     error = float(known.std(ddof=1)) * math.sqrt(patients / (patients - 1))
-    return error, float(stdtrit(patients - 1, (1 + level) / 2))
+    error = error if error > _NOTHING else 0.0
+    chosen = np.unique(np.concatenate(few))
+    if len(chosen) > _LEFT_OUT:
+        return error, len(chosen) - 1.0, error > 0
+    away = _without_each(statistic, patients, chosen) - _whole(statistic, patients)
+    away[np.isnan(away) | (np.abs(away) < _NOTHING)] = 0.0
+    moved = bool(error > 0 and away.any())
+    part, df = spread(away, np.arange(len(away)))
+    share = min(part / error, 1.0) ** 2 if moved else 1.0  # of the variance; the rest has many
+    return error, 1 / (share**2 / df + (1 - share) ** 2 / (patients - 1)), moved
 
 
-def _sigmoid(value: float) -> float:
-    return 0.5 * (1 + math.tanh(value / 2))
+def _without_each(statistic: Statistic, patients: int, chosen: IntArray) -> FloatArray:
+    """The statistic without each of the chosen patients."""
+    rows = max(1, _BLOCK // patients)
+    parts = []
+    for start in range(0, len(chosen), rows):
+        some = chosen[start : start + rows]
+        count = np.ones((len(some), patients), np.int64)
+        count[np.arange(len(some)), some] = 0
+        parts.append(statistic(count))
+    return np.concatenate(parts)

@@ -8,14 +8,14 @@ those of :func:`monai_kd.metrics.auroc_interval` where both are good.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.bootstrap import (
-    bootstrap,
-    bootstrap_difference,
+    Statistic,
+    bootstrap_gain,
     bootstrap_share,
     patient_numbers,
 )
@@ -49,11 +49,12 @@ def bootstrap_auroc(
 
     Returns:
         Estimate and limits. Findings without both classes are left out of the mean; all NaN when
-        none is left. At an AUROC of exactly 0 or 1, which resampling does not change, the exact
-        binomial limit for as many cases as the smaller class has patients.
+        none is left. A resample counts the findings of which it has both classes. The limits are
+        NaN where a class is one patient; see :func:`monai_kd.metrics.bootstrap.bootstrap_share`
+        for an AUROC that resampling does not change.
 
     Raises:
-        ValueError: if shapes do not fit or a score is NaN.
+        ValueError: if shapes do not fit, a score is NaN, or a setting is out of range.
 
     Example:
         >>> bootstrap_auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]).estimate
@@ -61,11 +62,11 @@ def bootstrap_auroc(
     """
     score, truth = _checked("bootstrap_auroc", prob, label)
     patient, patients = patient_numbers(patient_id, len(score))
-    statistic, cases = _mean_auroc(score, truth, patient)
-    if not cases:
+    statistic, few = _mean_auroc(score, truth, patient, patients)
+    if not few:
         return Interval(math.nan, math.nan, math.nan)
     settings = {"resamples": resamples, "seed": seed}
-    return bootstrap_share(statistic, patients, cases=cases, level=level, **settings)
+    return bootstrap_share(statistic, patients, few=few, level=level, **settings)
 
 
 def bootstrap_auroc_difference(
@@ -90,43 +91,48 @@ def bootstrap_auroc_difference(
         level: see :func:`bootstrap_auroc`.
 
     Returns:
-        Difference, limits and p-value; NaN when no finding has both classes.
+        Difference, limits and p-value; NaN when no finding has both classes, the limits alone
+        where a class is one patient.
 
     Raises:
-        ValueError: if shapes do not fit or a score is NaN.
+        ValueError: if shapes do not fit, a score is NaN, or a setting is out of range.
     """
     score, truth = _checked("bootstrap_auroc_difference", prob, label)
     other, _ = _checked("bootstrap_auroc_difference", other_prob, label)
     patient, patients = patient_numbers(patient_id, len(score))
-    ours, cases = _mean_auroc(score, truth, patient)
-    theirs, _ = _mean_auroc(other, truth, patient)
-    if not cases:
+    ours, few = _mean_auroc(score, truth, patient, patients)
+    theirs, _ = _mean_auroc(other, truth, patient, patients)
+    if not few:
         return Difference(math.nan, math.nan, math.nan, math.nan)
-
-    def gain(count: IntArray) -> FloatArray:
-        return ours(count) - theirs(count)
-
-    estimate = float(gain(np.ones((1, patients), np.int64))[0])
-    values = bootstrap(gain, patients, resamples=resamples, seed=seed)
-    return bootstrap_difference(estimate, values, patients=patients, level=level)
+    settings = {"resamples": resamples, "seed": seed, "level": level}
+    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
 
 
 def _mean_auroc(
-    score: FloatArray, truth: FloatArray, patient: IntArray
-) -> tuple[Callable[[IntArray], FloatArray], int]:
-    """The mean over findings as a function of counts; patients of the smallest class, 0: none."""
-    columns, cases = [], []
+    score: FloatArray, truth: FloatArray, patient: IntArray, patients: int
+) -> tuple[Statistic, list[IntArray]]:
+    """The mean over findings as a function of counts; patients of the smaller class of each."""
+    columns, few = [], []
     for column in range(score.shape[1]):
         classes = [truth[:, column] == value for value in (1, 0)]
         if all(rows.any() for rows in classes):
             high, low = (Cases(score[rows, column], patient[rows]) for rows in classes)
             columns.append(weighted_auroc(high, low))
-            cases += [len(np.unique(one.patient)) for one in (high, low)]
+            few.append(min((np.unique(one.patient) for one in (high, low)), key=len))
+    if len(columns) == 1:
+        return columns[0], few
+    whole = np.array([column(np.ones((1, patients), np.int64))[0] for column in columns])
 
     def mean(count: IntArray) -> FloatArray:
-        return np.asarray(sum(column(count) for column in columns) / len(columns))
+        # Of the findings that a resample has; how each moves, not which of them are there.
+        away = np.stack([column(count) for column in columns], axis=1) - whole
+        known = ~np.isnan(away)
+        total, number = np.where(known, away, 0.0).sum(axis=1), known.sum(axis=1)
+        moved = np.full(len(count), math.nan)
+        np.divide(total, number, out=moved, where=number > 0)
+        return np.asarray(whole.mean() + moved)
 
-    return mean, min(cases, default=0)
+    return mean, few
 
 
 def _checked(who: str, prob: ArrayLike, label: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -19,16 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.uncertainty import (
-    Correct,
-    correction,
-    difference_interval,
-    logit_interval,
-    patient_index,
-    spread,
-)
+from monai_kd.metrics.parts import Part, parts_difference, parts_interval
+from monai_kd.metrics.score_arrays import rank_columns
+from monai_kd.metrics.uncertainty import Correct, correction, patient_index
 
-__all__ = ["auroc_and_influence", "auroc_difference", "auroc_interval", "smaller_class"]
+__all__ = ["auroc_and_influence", "auroc_difference", "auroc_interval", "auroc_parts"]
 
 FloatArray = NDArray[np.float64]
 
@@ -52,26 +47,15 @@ def auroc_and_influence(
         The AUROC, ties counted half, NaN when a class is absent; and the influences, ``(N,)``,
         corrected as above, 0 where the label is unknown, NaN when a class has one patient only.
 
+    Raises:
+        ValueError: if shapes differ, a score is NaN, or a value is not a label.
+
     Example:
         >>> auroc_and_influence([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])[0]
         0.75
     """
-    score, truth = np.asarray(prob, np.float64), np.asarray(label, np.float64)
-    positive, negative = truth == 1, truth == 0
-    m, n = int(positive.sum()), int(negative.sum())
-    influence = np.zeros(len(score))
-    if not m or not n:
-        return math.nan, influence
-    known = positive | negative
-    rank = np.zeros(len(score))
-    rank[known] = _midranks(score[known])
-    above = (rank[positive] - _midranks(score[positive])) / n
-    below = 1 - (rank[negative] - _midranks(score[negative])) / m
-    auroc = float(above.mean())
-    influence[positive] = (above - auroc) / m
-    influence[negative] = (below - auroc) / n
-    correct = correct or correction(np.arange(len(score)))
-    return auroc, correct(correct(influence, 1.0 * positive), 1.0 * negative)
+    score, truth = (part[:, 0] for part in rank_columns("auroc_and_influence", prob, label))
+    return _auroc(score, truth, correct or correction(np.arange(len(score))))
 
 
 def auroc_interval(
@@ -84,11 +68,12 @@ def auroc_interval(
     """Return the AUROC, the mean over findings if there are several, with its confidence interval.
 
     The interval is symmetric on the logit scale, so it stays inside [0, 1], and Student's quantile
-    makes it wider when there are few patients. At an AUROC of exactly 0 or 1, where DeLong's
-    variance is 0, it is the exact binomial limit for as many patients as the smaller class has.
+    makes it wider when there are few patients. For a finding whose AUROC is exactly 0 or 1, where
+    DeLong's variance is 0, the exact binomial limit for as many patients as its smaller class has
+    stands in, see :mod:`monai_kd.metrics.parts`.
 
     Args:
-        prob: probabilities, ``(N,)`` or ``(N, C)``.
+        prob: probabilities or other scores, ``(N,)`` or ``(N, C)``.
         label: 1, 0, or NaN for unknown, shape of ``prob``.
         patient_id: who each image belongs to, N of them; images of one patient then count
             together. None: every image is a patient.
@@ -97,12 +82,14 @@ def auroc_interval(
     Returns:
         Estimate and limits. Findings without both classes are left out of the mean; all NaN when
         none is left. The limits alone are NaN when a class has one patient only.
+
+    Raises:
+        ValueError: if shapes differ, a score is NaN, or a value is not a label.
     """
-    score, truth = _columns(prob), _columns(label)
+    score, truth = rank_columns("auroc_interval", prob, label)
     who = patient_index(patient_id, len(score))
-    auroc, influence = _mean_influence(score, truth, correction(who, jackknife=True))
-    error, df = spread(influence, who)
-    return logit_interval(auroc, error, df, cases=smaller_class(truth, who), level=level)
+    parts = auroc_parts(score, truth, correction(who, jackknife=True))
+    return parts_interval(parts, who, level=level)
 
 
 def auroc_difference(
@@ -127,43 +114,47 @@ def auroc_difference(
 
     Returns:
         Difference, limits, and two-sided p-value; NaN when no finding has both classes.
+
+    Raises:
+        ValueError: as :func:`auroc_interval`.
     """
-    truth = _columns(label)
+    score, truth = rank_columns("auroc_difference", prob, label)
+    other, _ = rank_columns("auroc_difference", other_prob, label)
     who = patient_index(patient_id, len(truth))
-    ours, our_influence = _mean_influence(_columns(prob), truth, correction(who))
-    theirs, their_influence = _mean_influence(_columns(other_prob), truth, correction(who))
-    error, df = spread(our_influence - their_influence, who)
-    apart = (
-        auroc_interval(prob, label, patient_id=who, level=level),
-        auroc_interval(other_prob, label, patient_id=who, level=level),
-    )
-    return difference_interval(ours - theirs, error, df, apart=apart, level=level)
+    ours = auroc_parts(score, truth, correction(who))
+    theirs = ours if np.array_equal(score, other) else auroc_parts(other, truth, correction(who))
+    return parts_difference(ours, theirs, who, level=level)
 
 
-def smaller_class(truth: FloatArray, patient: NDArray[Any]) -> int:
-    """Return how many patients the rarest class has, over all findings that have both classes.
+def auroc_parts(score: FloatArray, truth: FloatArray, correct: Correct) -> list[Part]:
+    """Return the AUROC of each finding.
 
     Args:
+        score: ``(N, C)``.
         truth: 1, 0, or NaN for unknown, ``(N, C)``.
-        patient: number of the patient of each image, ``(N,)``.
+        correct: from :func:`.correction`.
     """
-    counts = [[len(np.unique(patient[column == value])) for value in (0, 1)] for column in truth.T]
-    return min((min(pair) for pair in counts if all(pair)), default=0)
-
-
-def _mean_influence(
-    score: FloatArray, truth: FloatArray, correct: Correct
-) -> tuple[float, FloatArray]:
-    """Mean AUROC over the columns that have both classes, and its influences."""
-    columns = [
-        auroc_and_influence(score[:, c], truth[:, c], correct=correct)
-        for c in range(score.shape[1])
+    return [
+        Part(*_auroc(one, its, correct), (its == 1, its == 0))
+        for one, its in zip(score.T, truth.T, strict=True)
     ]
-    used = [(auroc, influence) for auroc, influence in columns if not math.isnan(auroc)]
-    if not used:
-        return math.nan, np.zeros(len(score))
-    aurocs, influences = zip(*used, strict=True)
-    return float(np.mean(aurocs)), np.mean(influences, axis=0)
+
+
+def _auroc(score: FloatArray, truth: FloatArray, correct: Correct) -> tuple[float, FloatArray]:
+    positive, negative = truth == 1, truth == 0
+    m, n = int(positive.sum()), int(negative.sum())
+    influence = np.zeros(len(score))
+    if not m or not n:
+        return math.nan, influence
+    known = positive | negative
+    rank = np.zeros(len(score))
+    rank[known] = _midranks(score[known])
+    above = (rank[positive] - _midranks(score[positive])) / n
+    below = 1 - (rank[negative] - _midranks(score[negative])) / m
+    auroc = float(above.mean())
+    influence[positive] = (above - auroc) / m
+    influence[negative] = (below - auroc) / n
+    return auroc, correct(correct(influence, 1.0 * positive), 1.0 * negative)
 
 
 def _midranks(values: FloatArray) -> FloatArray:
@@ -171,8 +162,3 @@ def _midranks(values: FloatArray) -> FloatArray:
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[index], np.float64)
-
-
-def _columns(values: ArrayLike) -> FloatArray:
-    array = np.asarray(values, np.float64)
-    return array[:, None] if array.ndim == 1 else array

@@ -64,13 +64,16 @@ def froc_curve(candidates: Candidates, *, monai_compat: bool = False) -> FrocCur
     counted = lesion != REPEATED_HIT
     if not counted.all():
         score, lesion = score[counted], lesion[counted]
-    last = np.flatnonzero(score[1:] != score[:-1])  # of each score
-    last = np.append(last, len(score) - 1) if len(score) else last
-    hits = np.cumsum(lesion >= 0)[last]
-    recall = np.append(0, hits) / total if total else np.full(len(hits) + 1, math.nan)
-    fp = np.append(0, last + 1 - hits) / candidates.images
-    curve = FrocCurve(fp, recall, np.append(math.inf, score[last]))
-    return _as_monai(curve, bool(len(hits) and hits[-1] == total)) if monai_compat else curve
+    hits = np.zeros(len(score) + 1, np.int64)
+    np.cumsum(lesion >= 0, out=hits[1:])
+    false = np.arange(len(hits)) - hits
+    threshold = np.append(math.inf, score)
+    if (score[1:] == score[:-1]).any():  # a threshold takes all of its score, or none
+        last = np.append(np.flatnonzero(threshold[1:] != threshold[:-1]), len(score))
+        hits, false, threshold = hits[last], false[last], threshold[last]
+    recall = hits / total if total else np.full(len(hits), math.nan)
+    curve = FrocCurve(false / candidates.images, recall, threshold)
+    return _as_monai(curve, bool(total and hits[-1] == total)) if monai_compat else curve
 
 
 def recall_at(curve: FrocCurve, rates: Sequence[float] = FROC_RATES) -> FloatArray:

@@ -9,20 +9,20 @@ resample is a count per patient, so that nothing is sorted again, is ours.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.metrics.bootstrap import (
-    bootstrap,
-    bootstrap_difference,
+    Statistic,
+    bootstrap_gain,
     bootstrap_share,
     patient_numbers,
 )
 from monai_kd.metrics.froc import FROC_RATES
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.matching import Candidates
+from monai_kd.metrics.matching import Candidates, check_same_images
 from monai_kd.metrics.ranking import descending
 from monai_kd.metrics.weighted_auroc import running_sum
 
@@ -60,9 +60,9 @@ def froc_score(
     """
     patient, patients = _patients("froc_score", candidates, rates)
     statistic = weighted_froc_score(candidates, patient, rates)
-    cases = len(np.unique(patient[candidates.lesions > 0]))
+    few = [np.unique(patient[candidates.lesions > 0])]
     settings = {"resamples": resamples, "seed": seed}
-    return bootstrap_share(statistic, patients, cases=cases, level=level, **settings)
+    return bootstrap_share(statistic, patients, few=few, level=level, **settings)
 
 
 def froc_difference(
@@ -92,28 +92,18 @@ def froc_difference(
     Raises:
         ValueError: if the images are not the same, there is none, or a rate is negative.
     """
-    if not np.array_equal(candidates.lesions, other.lesions):
-        raise ValueError(
-            "froc_difference: both models must be judged on the same images and lesions, got "
-            f"{candidates.images} images with {candidates.lesions.sum()} lesions and "
-            f"{other.images} with {other.lesions.sum()}. Bring both into one order first."
-        )
+    check_same_images("froc_difference", candidates, other)
     patient, patients = _patients("froc_difference", candidates, rates)
     ours = weighted_froc_score(candidates, patient, rates)
     theirs = weighted_froc_score(other, patient, rates)
-    one = np.ones((1, patients), np.int64)
-    estimate = float((ours(one) - theirs(one))[0])
-    if math.isnan(estimate):
-        return Difference(math.nan, math.nan, math.nan, math.nan)
-    values = bootstrap(
-        lambda count: ours(count) - theirs(count), patients, resamples=resamples, seed=seed
-    )
-    return bootstrap_difference(estimate, values, patients=patients, level=level)
+    few = [np.unique(patient[candidates.lesions > 0])]
+    settings = {"resamples": resamples, "seed": seed, "level": level}
+    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
 
 
 def weighted_froc_score(
     candidates: Candidates, patient: IntArray, rates: Sequence[float]
-) -> Callable[[IntArray], FloatArray]:
+) -> Statistic:
     """Return the FROC score as a function of how often each patient counts.
 
     False positives stand in order of their score. The first that exceeds the rate sets the

@@ -4,7 +4,8 @@ r"""A proportion and its interval: Wilson's, for as many independent trials as t
 With the variance :math:`v` of the share :math:`p`, patients added up first, :math:`p (1 - p) / v`
 trials of a coin would be as sure; the ratio of the real number to it is the design effect.
 Student's quantile for the number of patients stands for the normal one, since the design effect is
-estimated from them.
+estimated from them. Groups whose trials end apart more often than by chance never count as more
+trials than they are.
 
 Sources: Wilson, "Probable inference, the law of succession, and statistical inference", Journal of
 the American Statistical Association 22, 1927; Kish, "Survey Sampling", Wiley 1965 (design effect);
@@ -22,7 +23,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Interval
-from monai_kd.metrics.uncertainty import correction, patient_index, spread, student_quantile
+from monai_kd.metrics.uncertainty import (
+    NO_ERROR,
+    correction,
+    patient_index,
+    spread,
+    wilson_interval,
+)
 
 __all__ = ["proportion_interval", "wilson_interval"]
 
@@ -79,26 +86,6 @@ def proportion_interval(
     return _grouped(part, whole, patient_index(group, len(whole)), level)
 
 
-def wilson_interval(
-    share: float, trials: float, *, df: float = math.inf, level: float = 0.95
-) -> Interval:
-    """Return Wilson's interval of a share.
-
-    Args:
-        share: in [0, 1].
-        trials: how many independent trials it is of, above 0; need not be whole.
-        df: degrees of freedom that the number of independent trials is known with; infinite when
-            it was counted.
-        level: share of intervals that hold the truth, in (0, 1).
-    """
-    square = student_quantile(level, df) ** 2
-    center = (share + square / (2 * trials)) / (1 + square / trials)
-    half = math.sqrt(square * share * (1 - share) / trials + (square / (2 * trials)) ** 2)
-    half /= 1 + square / trials
-    low = 0.0 if share == 0 else center - half
-    return Interval(share, low, 1.0 if share == 1 else center + half)
-
-
 def _grouped(part: FloatArray, whole: FloatArray, group: NDArray[Any], level: float) -> Interval:
     group = np.unique(group[whole > 0], return_inverse=True)[1]
     part, whole = part[whole > 0], whole[whole > 0]
@@ -109,7 +96,7 @@ def _grouped(part: FloatArray, whole: FloatArray, group: NDArray[Any], level: fl
     if groups == 1:
         return Interval(share, math.nan, math.nan)
     error, _ = spread(correction(group)((part - share * whole) / total, whole), group)
-    if not 0 < share < 1 or not error:
+    if not 0 < share < 1 or error <= NO_ERROR:
         return wilson_interval(share, groups, level=level)
-    trials = share * (1 - share) / error**2
+    trials = min(share * (1 - share) / error**2, total)  # more than there are is luck
     return wilson_interval(share, trials, df=groups - 1, level=level)

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from monai_kd.metrics.interval import Interval
 
-__all__ = ["json_limits", "json_number", "score_arrays", "whole_rows"]
+__all__ = [
+    "check_values",
+    "json_limits",
+    "json_number",
+    "rank_columns",
+    "score_arrays",
+    "whole_rows",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -31,32 +38,65 @@ def score_arrays(
         ValueError: if nothing is there, shapes differ, or a value is not a probability or label.
     """
     probs, truth = np.asarray(prob, np.float64), np.asarray(label, np.float64)
-    if probs.shape != truth.shape or probs.ndim not in (1, 2):
-        raise ValueError(
-            f"{who}: `prob` and `label` must have the same shape, (N,) or (N, C), got "
-            f"{probs.shape} and {truth.shape}. Stack the batches along the images."
-        )
+    _check_shapes(who, probs, truth)
     if not probs.size:
         raise ValueError(
             f"{who}: `prob` must hold at least one image, got none. Was the section empty?"
         )
-    bad = int((~((probs >= 0) & (probs <= 1))).sum())
-    if bad:
-        raise ValueError(
-            f"{who}: `prob` must be in [0, 1], got {bad} values that are NaN or outside. "
-            "Apply the activation to the logits; a NaN means that training has diverged."
-        )
-    if not (np.isnan(truth) | (truth == 0) | (truth == 1)).all():
-        raise ValueError(
-            f"{who}: `label` must be 0, 1, or NaN for unknown, got other values. "
-            "Class numbers must be made one-hot."
-        )
+    check_values(who, probs, truth)
     if patient_id is not None and len(patient_id) != len(probs):
         raise ValueError(
             f"{who}: `patient_id` must have one entry per image, {len(probs)}, got "
             f"{len(patient_id)}. Collect it from the same batches."
         )
     return (probs, truth) if probs.ndim == 2 else (probs[:, None], truth[:, None])
+
+
+def check_values(who: str, prob: FloatArray, label: FloatArray, *, ranks: bool = False) -> None:
+    """Refuse values that are not probabilities or labels.
+
+    Args:
+        who: what the user called; begins the message.
+        prob: any shape.
+        label: any shape.
+        ranks: whether only the order of ``prob`` counts, so that any numbers will do.
+
+    Raises:
+        ValueError: if a value is not a probability (with ``ranks``, not a number) or a label.
+    """
+    bad = int((np.isnan(prob) if ranks else ~((prob >= 0) & (prob <= 1))).sum())
+    if bad and ranks:
+        raise ValueError(
+            f"{who}: `prob` must be numbers, got {bad} that are NaN. A NaN means that training "
+            "has diverged."
+        )
+    if bad:
+        raise ValueError(
+            f"{who}: `prob` must be in [0, 1], got {bad} values that are NaN or outside. "
+            "Apply the activation to the logits; a NaN means that training has diverged."
+        )
+    if not (np.isnan(label) | (label == 0) | (label == 1)).all():
+        raise ValueError(
+            f"{who}: `label` must be 0, 1, or NaN for unknown, got other values. "
+            "Class numbers must be made one-hot."
+        )
+
+
+def rank_columns(who: str, prob: Any, label: Any) -> tuple[FloatArray, FloatArray]:
+    """Return scores of which the order counts, and labels, as float64 ``(N, C)``, checked.
+
+    Args:
+        who: what the user called; begins the message.
+        prob: numbers, ``(N,)`` or ``(N, C)``; N may be 0.
+        label: 1, 0, or NaN for unknown, same shape.
+
+    Raises:
+        ValueError: if shapes differ, a score is NaN, or a value is not a label.
+    """
+    score, truth = np.asarray(prob, np.float64), np.asarray(label, np.float64)
+    _check_shapes(who, score, truth)
+    check_values(who, score, truth, ranks=True)
+    return (score, truth) if score.ndim == 2 else (score[:, None], truth[:, None])
 
 
 def whole_rows(label: FloatArray, activation: str) -> FloatArray:
@@ -87,3 +127,11 @@ def json_limits(interval: Interval) -> list[float] | None:
         interval: its estimate is not used.
     """
     return None if np.isnan(interval.low) else [float(interval.low), float(interval.high)]
+
+
+def _check_shapes(who: str, prob: FloatArray, label: FloatArray) -> None:
+    if prob.shape != label.shape or prob.ndim not in (1, 2):
+        raise ValueError(
+            f"{who}: `prob` and `label` must have the same shape, (N,) or (N, C), got "
+            f"{prob.shape} and {label.shape}. Stack the batches along the images."
+        )

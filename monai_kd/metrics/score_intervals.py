@@ -16,19 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_kd.metrics.delong import smaller_class
 from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.parts import Part, mean_of, parts_difference, parts_interval, reach
 from monai_kd.metrics.proportion import proportion_interval
+from monai_kd.metrics.score_arrays import check_values
 from monai_kd.metrics.scores import SCORES, right_and_known
-from monai_kd.metrics.uncertainty import (
-    difference_interval,
-    logit_interval,
-    patient_index,
-    spread,
-)
+from monai_kd.metrics.uncertainty import correction, difference_interval, patient_index, spread
 from monai_kd.utils import check_choice
 
-__all__ = ["known_images", "score_difference", "score_drop", "score_interval"]
+__all__ = ["known_images", "score_difference", "score_drop", "score_interval", "score_parts"]
 
 PatientId = Sequence[object] | NDArray[Any] | None
 Judged = tuple[ArrayLike, ArrayLike, PatientId]
@@ -58,11 +54,12 @@ def score_interval(
     Returns:
         Estimate and limits; all NaN when the labels cannot give the score, the limits alone when
         a class has one patient only. Accuracy has Wilson's interval, the others one that is
-        symmetric on the logit scale.
+        symmetric on the logit scale, or wider where a class or a finding has no spread, see
+        :mod:`monai_kd.metrics.parts`.
 
     Raises:
-        ValueError: if there is no such score, shapes differ, a probability is NaN, or ``level``
-            is out of range.
+        ValueError: if there is no such score, shapes differ, a value is not a probability or
+            label, or ``level`` is out of range.
 
     Example:
         >>> score_interval("accuracy", [0.9, 0.2, 0.6], [1, 0, 0], activation="sigmoid").estimate
@@ -73,12 +70,8 @@ def score_interval(
         right, judged = right_and_known(probs, truth, activation == "softmax")
         group = None if (judged <= 1).all() and len(np.unique(who)) == len(who) else who
         return proportion_interval(right, judged, group=group, level=level)
-    value, influence = SCORES[name](
-        probs, truth, activation=activation, patient_id=who, jackknife=True
-    )
-    error, df = spread(influence, who)
-    cases = smaller_class(truth, who)
-    return logit_interval(value, error, df, cases=cases, level=level)
+    parts = score_parts(name, (probs, truth, who), activation, jackknife=True)
+    return parts_interval(parts, who, level=level)
 
 
 def score_difference(
@@ -113,15 +106,10 @@ def score_difference(
     """
     probs, truth, who = known_images(name, (prob, label, patient_id), activation)
     others, _, _ = known_images(name, (other_prob, label, patient_id), activation)
-    score = SCORES[name]
-    ours, our_influence = score(probs, truth, activation=activation, patient_id=who)
-    theirs, their_influence = score(others, truth, activation=activation, patient_id=who)
-    error, df = spread(our_influence - their_influence, who)
-    apart = (
-        score_interval(name, probs, truth, activation=activation, patient_id=who, level=level),
-        score_interval(name, others, truth, activation=activation, patient_id=who, level=level),
-    )
-    return difference_interval(ours - theirs, error, df, apart=apart, level=level)
+    ours = score_parts(name, (probs, truth, who), activation)
+    same = np.array_equal(probs, others)
+    theirs = ours if same else score_parts(name, (others, truth, who), activation)
+    return parts_difference(ours, theirs, who, level=level)
 
 
 def score_drop(
@@ -143,19 +131,42 @@ def score_drop(
     Raises:
         ValueError: as :func:`score_interval`.
     """
-    parts = []
+    sides = []
     for judged in (internal, external):
         probs, truth, who = known_images(name, judged, activation)
-        value, influence = SCORES[name](
-            probs, truth, activation=activation, patient_id=who, jackknife=True
-        )
-        apart = score_interval(name, probs, truth, activation=activation, patient_id=who)
-        parts.append((value, *spread(influence, who), apart))
-    (home, home_error, home_df, at_home), (away, away_error, away_df, afar) = parts
+        parts = score_parts(name, (probs, truth, who), activation, jackknife=True)
+        value, influence = mean_of(parts, len(who))
+        sides.append((value, *spread(influence, who), reach(parts, who)))
+    (home, home_error, home_df, at_home), (away, away_error, away_df, afar) = sides
     error = math.hypot(home_error, away_error)
     weight = home_error**4 / home_df + away_error**4 / away_df
     df = error**4 / weight if weight > 0 else min(home_df, away_df)
-    return difference_interval(home - away, error, df, apart=(at_home, afar), level=level)
+
+    def beyond(level: float) -> tuple[float, float]:
+        (home_below, home_above), (away_below, away_above) = at_home(level), afar(level)
+        return math.hypot(home_below, away_above), math.hypot(home_above, away_below)
+
+    return difference_interval(home - away, error, df, reach=beyond, level=level)
+
+
+def score_parts(
+    name: str,
+    known: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[Any]],
+    activation: str,
+    *,
+    jackknife: bool = False,
+) -> list[Part]:
+    """Return the parts that a score is the mean of.
+
+    Args:
+        name: one of :data:`SCORES`.
+        known: from :func:`known_images`.
+        activation: ``"softmax"`` or ``"sigmoid"``.
+        jackknife: see :func:`.correction`.
+    """
+    probs, truth, who = known
+    correct = correction(who, jackknife=jackknife)
+    return SCORES[name].measure(probs, truth, activation == "softmax", correct)
 
 
 def known_images(
@@ -169,8 +180,8 @@ def known_images(
         activation: for softmax, an image with any unknown label is left out.
 
     Raises:
-        ValueError: if there is no such score or activation, shapes differ, or a probability is
-            NaN.
+        ValueError: if there is no such score or activation, shapes differ, or a value is not a
+            probability or label.
     """
     check_choice("score", "name", name, SCORES)
     check_choice("score", "activation", activation, ("softmax", "sigmoid"))
@@ -188,10 +199,5 @@ def known_images(
     if not known.all():
         probs, truth = probs[known], truth[known]
         who = np.unique(who[known], return_inverse=True)[1]
-    if np.isnan(probs).any():
-        raise ValueError(
-            f"score: `prob` must be a number for each image with a label, got "
-            f"{int(np.isnan(probs).any(axis=1).sum())} images with NaN. A NaN means that training "
-            "has diverged."
-        )
+    check_values("score", probs, truth)
     return probs, truth, who

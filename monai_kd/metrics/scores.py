@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_kd.metrics.delong import auroc_and_influence
+from monai_kd.metrics.delong import auroc_parts
+from monai_kd.metrics.parts import Part, mean_of
+from monai_kd.metrics.score_arrays import check_values, rank_columns, whole_rows
 from monai_kd.metrics.uncertainty import Correct, correction, patient_index
 from monai_kd.utils import check_choice
 
@@ -38,13 +40,13 @@ class Score:
     """One number that says how good a classifier is, with the influence of each image on it.
 
     Args:
-        measure: takes ``prob`` and ``label``, both ``(N, C)``, whether exactly one finding is
-            true per image, and the correction for few patients; returns the value and the
-            influences ``(N,)``.
+        measure: takes ``prob`` and ``label``, both ``(N, C)`` and checked, whether exactly one
+            finding is true per image, and the correction for few patients; returns the parts that
+            the score is the mean of.
         lower_is_better: whether a model gains by a lower value.
     """
 
-    measure: Callable[[FloatArray, FloatArray, bool, Correct], Measured]
+    measure: Callable[[FloatArray, FloatArray, bool, Correct], list[Part]]
     lower_is_better: bool = False
 
     def __call__(
@@ -74,20 +76,15 @@ class Score:
             class has one patient only.
 
         Raises:
-            ValueError: if shapes differ or ``activation`` is another word.
+            ValueError: if shapes differ, a value is not a probability or label, or ``activation``
+                is another word.
         """
         check_choice("Score", "activation", activation, ("softmax", "sigmoid"))
-        probs, truth = _columns(prob), _columns(label)
-        if probs.shape != truth.shape or probs.ndim != 2:
-            raise ValueError(
-                f"Score: `prob` and `label` must both be (N, C), got {probs.shape} and "
-                f"{truth.shape}. Stack the batches along the images."
-            )
-        exclusive = activation == "softmax"
-        if exclusive:
-            truth = np.where(np.isnan(truth).any(axis=1, keepdims=True), np.nan, truth)
+        probs, truth = rank_columns("Score", prob, label)
+        check_values("Score", probs, truth)
+        truth = whole_rows(truth, activation)
         correct = correction(patient_index(patient_id, len(probs)), jackknife=jackknife)
-        return self.measure(probs, truth, exclusive, correct)
+        return mean_of(self.measure(probs, truth, activation == "softmax", correct), len(probs))
 
 
 def auprc_and_influence(
@@ -111,11 +108,18 @@ def auprc_and_influence(
         The area, NaN when a class is absent; and the influences, ``(N,)``, corrected for the
         number of patients in each class, 0 where the label is unknown.
 
+    Raises:
+        ValueError: if shapes differ, a score is NaN, or a value is not a label.
+
     Example:
         >>> round(auprc_and_influence([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])[0], 4)
         0.8333
     """
-    score, truth = np.asarray(prob, np.float64), np.asarray(label, np.float64)
+    score, truth = (part[:, 0] for part in rank_columns("auprc_and_influence", prob, label))
+    return _area(score, truth, correct or correction(np.arange(len(score))))
+
+
+def _area(score: FloatArray, truth: FloatArray, correct: Correct) -> Measured:
     influence = np.zeros(len(score))
     positive, negative = truth == 1, truth == 0
     m, n = int(positive.sum()), int(negative.sum())
@@ -131,22 +135,20 @@ def auprc_and_influence(
     below_false = _from_here(hits * false / (true + false) ** 2)
     moved = np.where(positive[known], (precision - area + below_false)[step], -below_true[step])
     influence[known] = moved / m
-    correct = correct or correction(np.arange(len(score)))
     return area, correct(correct(influence, 1.0 * positive), 1.0 * negative)
 
 
-def _macro(one: Callable[..., Measured]) -> Callable[..., Measured]:
-    """Mean over the findings that have both classes."""
-
-    def measure(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> Measured:
-        each = [one(prob[:, c], label[:, c], correct=correct) for c in range(prob.shape[1])]
-        return _mean(each, len(prob))
-
-    return measure
+def _auprc(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> list[Part]:
+    return [
+        Part(*_area(one, its, correct), (its == 1, its == 0))
+        for one, its in zip(prob.T, label.T, strict=True)
+    ]
 
 
-def _accuracy(prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct) -> Measured:
-    return _ratio(*right_and_known(prob, label, exclusive), correct)
+def _accuracy(
+    prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct
+) -> list[Part]:
+    return [_share(*right_and_known(prob, label, exclusive), correct)]
 
 
 def right_and_known(
@@ -167,34 +169,37 @@ def right_and_known(
 
 def _balanced_accuracy(
     prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct
-) -> Measured:
+) -> list[Part]:
     decided = _decided(prob, exclusive)
     each = []
     for c in range(prob.shape[1]):
         yes, no = label[:, c] == 1, label[:, c] == 0
-        value, influence = _ratio(1.0 * (yes & decided[:, c]), 1.0 * yes, correct)
-        if not exclusive:  # a finding without both classes is NaN
-            other, its_influence = _ratio(1.0 * (no & ~decided[:, c]), 1.0 * no, correct)
-            value, influence = (value + other) / 2, (influence + its_influence) / 2
-        each.append((value, influence))
-    return _mean(each, len(prob))
+        recall = _share(1.0 * (yes & decided[:, c]), 1.0 * yes, correct)
+        if exclusive:
+            each.append(recall)
+        elif yes.any() and no.any():  # other findings are undefined
+            each += [recall, _share(1.0 * (no & ~decided[:, c]), 1.0 * no, correct)]
+    return each
 
 
-def _macro_f1(prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct) -> Measured:
+def _macro_f1(
+    prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct
+) -> list[Part]:
     decided = _decided(prob, exclusive) & ~np.isnan(label)
     yes = label == 1
-    each = [
-        _ratio(2.0 * (yes & said), 1.0 * yes + said, correct)
+    return [
+        _share(2.0 * (yes & said), 1.0 * yes + said, correct)._replace(cases=(yes,))
         for yes, said in zip(yes.T, decided.T, strict=True)
     ]
-    return _mean(each, len(prob))
 
 
-def _brier(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> Measured:
+def _brier(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> list[Part]:
     known = ~np.isnan(label)
     error = np.where(known, np.square(prob - np.where(known, label, 0)), 0)
-    each = [_ratio(part, 1.0 * of, correct) for part, of in zip(error.T, known.T, strict=True)]
-    return _mean(each, len(prob))
+    return [
+        _share(part, 1.0 * of, correct)._replace(decided=False)
+        for part, of in zip(error.T, known.T, strict=True)
+    ]
 
 
 def _decided(prob: FloatArray, exclusive: bool) -> NDArray[np.bool_]:
@@ -208,21 +213,13 @@ def _decided(prob: FloatArray, exclusive: bool) -> NDArray[np.bool_]:
     return np.asarray(prob.argmax(axis=1)[:, None] == np.arange(prob.shape[1]))
 
 
-def _ratio(part: FloatArray, whole: FloatArray, correct: Correct) -> Measured:
-    """Sum of ``part`` over sum of ``whole``, and its influences."""
-    total = float(whole.sum())
+def _share(part: FloatArray, whole: FloatArray, correct: Correct) -> Part:
+    """Sum of ``part`` over sum of ``whole``."""
+    total, cases = float(whole.sum()), (whole > 0,)
     if not total:
-        return math.nan, np.zeros(len(part))
+        return Part(math.nan, np.zeros(len(part)), cases, decided=True)
     value = float(part.sum()) / total
-    return value, correct((part - value * whole) / total, whole)
-
-
-def _mean(each: list[Measured], count: int) -> Measured:
-    used = [(value, influence) for value, influence in each if not math.isnan(value)]
-    if not used:
-        return math.nan, np.zeros(count)
-    values, influences = zip(*used, strict=True)
-    return float(np.mean(values)), np.mean(influences, axis=0)
+    return Part(value, correct((part - value * whole) / total, whole), cases, decided=True)
 
 
 def _per_step(step: NDArray[np.intp], chosen: NDArray[np.bool_]) -> FloatArray:
@@ -234,14 +231,13 @@ def _from_here(values: FloatArray) -> FloatArray:
     return values[::-1].cumsum()[::-1]
 
 
-def _columns(values: ArrayLike) -> FloatArray:
-    array = np.asarray(values, np.float64)
-    return array[:, None] if array.ndim == 1 else array
+def _auroc(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> list[Part]:
+    return auroc_parts(prob, label, correct)
 
 
 SCORES: dict[str, Score] = {
-    "macro_auroc": Score(_macro(auroc_and_influence)),
-    "macro_auprc": Score(_macro(auprc_and_influence)),
+    "macro_auroc": Score(_auroc),
+    "macro_auprc": Score(_auprc),
     "accuracy": Score(_accuracy),
     "balanced_accuracy": Score(_balanced_accuracy),
     "macro_f1": Score(_macro_f1),

@@ -29,12 +29,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_kd.metrics.delong import smaller_class
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.score_intervals import known_images, score_difference, score_interval
-from monai_kd.metrics.scores import SCORES
+from monai_kd.metrics.parts import Part, difference_reach, mean_of, reach
+from monai_kd.metrics.score_intervals import (
+    known_images,
+    score_difference,
+    score_interval,
+    score_parts,
+)
 from monai_kd.metrics.uncertainty import (
+    NO_ERROR,
+    Reach,
+    difference_interval,
     logit_interval,
+    mover,
     spread,
     student_p,
     student_quantile,
@@ -70,7 +78,7 @@ class SeedsSummary(NamedTuple):
         values: one per seed, ``(S,)``.
         mean: of the values.
         sd: of the values; NaN for one seed.
-        seeds: over seeds alone (Student's t).
+        seeds: over seeds alone (Student's t, on the logit scale).
         both: over seeds and patients.
     """
 
@@ -132,9 +140,15 @@ def seeds_difference(
         )
     else:
         error, df = _both(gains, one.influence - two.influence, one.patient)
-        both = Difference(
-            mean, *_around(mean, error, df=df, level=level), student_p(mean, error, df)
+        beyond = _mean_reach(
+            [
+                difference_reach(a, b, one.patient)
+                for a, b, p, q in zip(one.parts, two.parts, ours, theirs, strict=True)
+                if not np.array_equal(p, q)
+            ],
+            len(gains),
         )
+        both = difference_interval(mean, error, df, reach=beyond, level=level)
     return SeedsDifference(gains, mean, sd, seeds, both)
 
 
@@ -167,24 +181,25 @@ def seeds_summary(
     each = _measured(name, tables, (label, patient_id), activation=activation, jackknife=True)
     values = each.values
     mean, sd = float(values.mean()), _sd(values)
-    limits = _around(mean, sd / math.sqrt(len(values)), df=max(len(values) - 1, 1), level=level)
+    alone = _seeds_interval(mean, sd / math.sqrt(len(values)), len(values), level)
     if len(values) == 1:
         both = score_interval(
             name, tables[0], label, activation=activation, patient_id=patient_id, level=level
         )
     else:
         error, df = _both(values, each.influence, each.patient)
-        both = logit_interval(mean, error, df, cases=each.cases, level=level)
-    return SeedsSummary(values, mean, sd, Interval(mean, *limits), both)
+        beyond = _mean_reach([reach(parts, each.patient) for parts in each.parts], len(values))
+        both = mover(mean, error, df, reach=beyond, level=level)
+    return SeedsSummary(values, mean, sd, alone, both)
 
 
 class _Measured(NamedTuple):
-    """A score of S seeds: values (S,), influences (S, N), patients (N,), smallest class."""
+    """A score of S seeds: values (S,), influences (S, N), patients (N,), parts by seed."""
 
     values: FloatArray
     influence: FloatArray
     patient: NDArray[Any]
-    cases: int
+    parts: list[list[Part]]
 
 
 def _measured(
@@ -197,17 +212,32 @@ def _measured(
 ) -> _Measured:
     label, patient_id = judged
     known = [known_images(name, (prob, label, patient_id), activation) for prob in tables]
-    _, truth, who = known[0]
-    each = [
-        SCORES[name](prob, truth, activation=activation, patient_id=who, jackknife=jackknife)
-        for prob, _, _ in known
-    ]
+    parts = [score_parts(name, one, activation, jackknife=jackknife) for one in known]
+    who = known[0][2]
+    each = [mean_of(one, len(who)) for one in parts]
     return _Measured(
         values=np.array([value for value, _ in each]),
         influence=np.array([influence for _, influence in each]),
         patient=who,
-        cases=smaller_class(truth, who),
+        parts=parts,
     )
+
+
+def _mean_reach(each: Sequence[Reach], count: int) -> Reach:
+    """How far the mean over seeds reaches where parts have no error: the patients are the same."""
+
+    def at(level: float) -> tuple[float, float]:
+        steps = [one(level) for one in each]
+        return sum(s[0] for s in steps) / count, sum(s[1] for s in steps) / count
+
+    return at
+
+
+def _seeds_interval(mean: float, error: float, count: int, level: float) -> Interval:
+    """Student's interval over seeds on the logit scale; seeds that are alike say nothing more."""
+    if error <= NO_ERROR:
+        return Interval(mean, mean, mean)
+    return logit_interval(mean, error, max(count - 1, 1), cases=count, level=level)
 
 
 def _around(mean: float, error: float, *, df: float, level: float) -> tuple[float, float]:
@@ -224,8 +254,8 @@ def _both(values: FloatArray, influence: FloatArray, who: NDArray[Any]) -> tuple
     from_seeds = _sd(values) ** 2 / count
     total = from_seeds + shared
     error = math.sqrt(max(total, of_mean**2))  # few seeds may lie close together by luck
-    if not error > 0:  # alike in all seeds and patients: known only if there is no gain
-        return 0.0 if error == 0 and not values.any() else math.nan, float(count - 1)
+    if not error > 0:  # alike in all seeds and patients
+        return error, float(count - 1)
     if total == 0:
         return error, patient_df
     return error, total**2 / (from_seeds**2 / (count - 1) + shared**2 / patient_df)

@@ -14,8 +14,8 @@ Sources: MacKinnon and White, "Some heteroskedasticity-consistent covariance mat
 improved finite sample properties", Journal of Econometrics 29, 1985 (HC2 and HC3);
 Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
 Bulletin 2, 1946 (degrees of freedom); Zou and Donner, "Construction of confidence limits about
-effect measures", Statistics in Medicine 27, 2008 (a difference from two intervals, used where both
-scores are at the end of their scale). Which of them are put together, and how the degrees of
+effect measures", Statistics in Medicine 27, 2008 (limits put together from intervals, used where a
+part of a score has no error, see :mod:`monai_kd.metrics.parts`). Which of them are put together, and how the degrees of
 freedom are estimated, is ours; ``benchmarks/coverage.py`` shows what it is worth.
 """
 
@@ -32,26 +32,34 @@ from numpy.typing import NDArray
 from monai_kd.metrics.interval import Difference, Interval
 
 __all__ = [
+    "NO_ERROR",
+    "Reach",
     "Correct",
     "corrected",
     "correction",
     "difference_interval",
     "logit_interval",
+    "mover",
     "patient_index",
     "spread",
     "student_p",
     "student_quantile",
+    "wilson_interval",
 ]
 
 FloatArray = NDArray[np.float64]
 Correct = Callable[[FloatArray, FloatArray], FloatArray]
+Reach = Callable[[float], tuple[float, float]]
+NO_ERROR = 1e-12
+"""A standard error that is nothing but rounding."""
 
 
 def patient_index(patient_id: Sequence[object] | NDArray[Any] | None, count: int) -> NDArray[Any]:
     """Return a number from 0 for the patient of each image.
 
     Args:
-        patient_id: who each image belongs to; None: every image is a patient.
+        patient_id: who each image belongs to; an image with a blank, None or NaN is a patient of
+            its own. None: every image is.
         count: number of images.
 
     Raises:
@@ -65,9 +73,11 @@ def patient_index(patient_id: Sequence[object] | NDArray[Any] | None, count: int
             f"{len(patient_id)}. Collect it from the same batches."
         )
     names = np.asarray(patient_id)
-    if names.dtype.kind not in "iu":
-        names = np.asarray([str(patient) for patient in patient_id])
-    return np.unique(names, return_inverse=True)[1]
+    if names.dtype.kind in "iu":
+        return np.unique(names, return_inverse=True)[1]
+    texts = [_text(patient) for patient in patient_id]
+    alone = [f"\0{row}" if not text else text for row, text in enumerate(texts)]
+    return np.unique(np.asarray(alone), return_inverse=True)[1]
 
 
 def corrected(
@@ -129,22 +139,67 @@ def logit_interval(
         value: the score.
         error: its standard error; NaN gives NaN limits.
         df: degrees of freedom of the error; infinite for the normal quantile.
-        cases: independent cases; at exactly 0 or 1, where the error is 0, the limit is the exact
-            binomial one for so many.
+        cases: independent cases. Where the error is 0, the limits are those of a share of so many:
+            at exactly 0 or 1 the exact binomial one, between them Wilson's.
         level: share of intervals that hold the truth, in (0, 1).
     """
-    if math.isnan(value):
-        return Interval(math.nan, math.nan, math.nan)
+    if math.isnan(value) or math.isnan(error):
+        return Interval(value, math.nan, math.nan)
     if value <= 0 or value >= 1:
         bound = ((1 - level) / 2) ** (1 / max(cases, 1))
         return Interval(value, bound, 1.0) if value >= 1 else Interval(value, 0.0, 1 - bound)
+    if error <= NO_ERROR:
+        return wilson_interval(value, max(cases, 1), level=level)
     step = student_quantile(level, df) * error / (value * (1 - value))
     center = math.log(value / (1 - value))
     return Interval(value, _sigmoid(center - step), _sigmoid(center + step))
 
 
+def wilson_interval(
+    share: float, trials: float, *, df: float = math.inf, level: float = 0.95
+) -> Interval:
+    """Return Wilson's interval of a share.
+
+    Args:
+        share: in [0, 1].
+        trials: how many independent trials it is of, above 0; need not be whole.
+        df: degrees of freedom that the number of independent trials is known with; infinite when
+            it was counted.
+        level: share of intervals that hold the truth, in (0, 1).
+    """
+    square = student_quantile(level, df) ** 2
+    center = (share + square / (2 * trials)) / (1 + square / trials)
+    half = math.sqrt(square * share * (1 - share) / trials + (square / (2 * trials)) ** 2)
+    half /= 1 + square / trials
+    low = 0.0 if share == 0 else center - half
+    return Interval(share, low, 1.0 if share == 1 else center + half)
+
+
+def mover(
+    value: float, error: float, df: float, *, reach: Reach, level: float = 0.95
+) -> Interval:
+    """Return the interval of a score in [0, 1] of which a part may have no error.
+
+    Args:
+        value: the score.
+        error: standard error of what has one; NaN gives NaN limits.
+        df: degrees of freedom of the error.
+        reach: takes a level, gives how far the rest reaches below and above.
+        level: share of intervals that hold the truth, in (0, 1).
+    """
+    below, above = reach(level)
+    if math.isnan(value) or math.isnan(error):
+        return Interval(value, math.nan, math.nan)
+    if error > NO_ERROR and 0 < value < 1:
+        _, low, high = logit_interval(value, error, df, cases=1, level=level)
+        if not below and not above:
+            return Interval(value, low, high)
+        below, above = math.hypot(below, value - low), math.hypot(above, high - value)
+    return Interval(value, max(value - below, 0.0), min(value + above, 1.0))
+
+
 def difference_interval(
-    value: float, error: float, df: float, *, apart: tuple[Interval, Interval], level: float = 0.95
+    value: float, error: float, df: float, *, reach: Reach | None = None, level: float = 0.95
 ) -> Difference:
     """Return the interval of a difference, and the two-sided p-value of no difference.
 
@@ -152,20 +207,28 @@ def difference_interval(
         value: the difference.
         error: its standard error; NaN gives NaN limits.
         df: degrees of freedom of the error.
-        apart: the interval of each score; they give the limits where the error is 0 and the
-            difference is not: both scores stand at the end of their scale.
+        reach: takes a level, gives how far that of the difference which has no error (scores at
+            the end of their scale) reaches below and above; None: all of it is in ``error``.
         level: share of intervals that hold the truth, in (0, 1).
+
+    Returns:
+        Difference and limits; the p-value is one less the level whose limit is 0, whatever
+        ``level`` is.
     """
-    quantile = student_quantile(level, df)
-    if error == 0 and value != 0:
-        ours, theirs = apart
-        below = math.hypot(ours.estimate - ours.low, theirs.high - theirs.estimate)
-        above = math.hypot(ours.high - ours.estimate, theirs.estimate - theirs.low)
-        error = (below if value > 0 else above) / quantile
-        return Difference(value, value - below, value + above, student_p(value, error, df))
-    return Difference(
-        value, value - quantile * error, value + quantile * error, student_p(value, error, df)
-    )
+    beyond = reach or (lambda level: (0.0, 0.0))
+
+    def at(level: float) -> tuple[float, float]:
+        step = student_quantile(level, df) * error
+        below, above = beyond(level)
+        return math.hypot(step, below), math.hypot(step, above)
+
+    below, above = at(level)
+    still = not any(beyond(level))
+    if still or math.isnan(value) or math.isnan(error):
+        p_value = student_p(value, error, df)
+    else:
+        p_value = _p_value(abs(value), lambda level: at(level)[value < 0])
+    return Difference(value, value - below, value + above, p_value)
 
 
 def student_quantile(level: float, df: float) -> float:
@@ -208,6 +271,21 @@ def student_p(value: float, error: float, df: float) -> float:
         return 1.0 if value == 0 else 0.0
     far = -abs(value) / error
     return float(2 * (ndtr(far) if math.isinf(df) else stdtr(df, far)))
+
+
+def _p_value(distance: float, step: Callable[[float], float]) -> float:
+    """One less the level at which the limit is as far away as 0 is."""
+    low, high = -36.0, 0.0  # logarithm of the p-value
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if step(-math.expm1(middle)) > distance else (low, middle)
+    return math.exp(high) if high < -1e-9 else 1.0
+
+
+def _text(patient: object) -> str:
+    """An id as text, "" for one that is not known."""
+    blank = patient is None or (isinstance(patient, float) and math.isnan(patient))
+    return "" if blank else str(patient).strip()
 
 
 def _sigmoid(value: float) -> float:

@@ -18,14 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.bootstrap import bootstrap_share, patient_numbers
-from monai_kd.metrics.interval import Interval
-from monai_kd.metrics.matching import Candidates
+from monai_kd.metrics.bootstrap import (
+    Statistic,
+    bootstrap_gain,
+    bootstrap_share,
+    patient_numbers,
+)
+from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.matching import Candidates, check_same_images
 from monai_kd.metrics.weighted_auroc import Cases, weighted_auroc
 from monai_kd.utils import check_choice
 
-__all__ = ["jafroc", "wafroc"]
+__all__ = ["jafroc", "wafroc", "wafroc_difference"]
 
+IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
@@ -56,11 +62,12 @@ def wafroc(
         level: share of intervals that hold the truth, in (0, 1).
 
     Returns:
-        Estimate and limits, the bootstrap's; at exactly 0 or 1 the exact binomial limit. All NaN
-        when there is no lesion, or no image to take false positives from.
+        Estimate and limits, see :func:`monai_kd.metrics.bootstrap.bootstrap_share`. All NaN when
+        there is no lesion, or no image to take false positives from; the limits alone where one
+        patient has all lesions or all such images.
 
     Raises:
-        ValueError: if ``false_positives`` is something else.
+        ValueError: if a setting is out of range.
     """
     weight = 1 / np.maximum(candidates.lesions, 1)
     settings = {"resamples": resamples, "seed": seed, "level": level}
@@ -88,27 +95,75 @@ def jafroc(
         See :func:`wafroc`.
 
     Raises:
-        ValueError: if ``false_positives`` is something else.
+        ValueError: if a setting is out of range.
     """
     weight = np.ones(candidates.images)
     settings = {"resamples": resamples, "seed": seed, "level": level}
     return _figure("jafroc", candidates, weight, false_positives, **settings)
 
 
+def wafroc_difference(
+    candidates: Candidates,
+    other: Candidates,
+    *,
+    false_positives: str = "normal",
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Difference:
+    """Return the wAFROC figure of ``candidates`` minus that of ``other`` on the same images.
+
+    Both are resampled together, so that what is hard for both models does not widen the interval.
+
+    Args:
+        candidates: of the one model, matched to the lesions.
+        other: of the other, on the same images in the same order.
+        false_positives: see :func:`wafroc`.
+        resamples: see :func:`wafroc`.
+        seed: see :func:`wafroc`.
+        level: see :func:`wafroc`.
+
+    Returns:
+        Difference, limits and p-value; NaN when there is no lesion, or no image to take false
+        positives from, the limits alone where one patient has all lesions or all such images.
+
+    Raises:
+        ValueError: if the images are not the same, or a setting is out of range.
+    """
+    check_same_images("wafroc_difference", candidates, other)
+    weight = 1 / np.maximum(candidates.lesions, 1)
+    ours, few, patients = _resampled("wafroc_difference", candidates, weight, false_positives)
+    theirs, _, _ = _resampled("wafroc_difference", other, weight, false_positives)
+    if not few:
+        return Difference(math.nan, math.nan, math.nan, math.nan)
+    settings = {"resamples": resamples, "seed": seed, "level": level}
+    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
+
+
 def _figure(
     who: str, candidates: Candidates, weight: FloatArray, false_positives: str, **settings: Any
 ) -> Interval:
+    statistic, few, patients = _resampled(who, candidates, weight, false_positives)
+    if not few:
+        return Interval(math.nan, math.nan, math.nan)
+    return bootstrap_share(statistic, patients, few=few, **settings)
+
+
+def _resampled(
+    who: str, candidates: Candidates, weight: FloatArray, false_positives: str
+) -> tuple[Statistic, list[IntArray], int]:
+    """The figure as a function of counts, the patients of the smaller side, and of all.
+
+    The smaller side is empty where a side has nobody.
+    """
     check_choice(who, "false_positives", false_positives, ("normal", "all"))
     patient, patients = patient_numbers(candidates.patient_id, candidates.images)
     noise = candidates.lesions == 0 if false_positives == "normal" else candidates.lesions >= 0
     image = np.repeat(np.arange(candidates.images), candidates.lesions)
-    if not len(image) or not noise.any():
-        return Interval(math.nan, math.nan, math.nan)
     hits = Cases(_lesion_scores(candidates), patient[image], weight[image])
     worst = Cases(_worst_false_positive(candidates)[noise], patient[noise])
-    statistic = weighted_auroc(hits, worst)
-    cases = min(len(np.unique(one.patient)) for one in (hits, worst))
-    return bootstrap_share(statistic, patients, cases=cases, **settings)
+    few = min((np.unique(one.patient) for one in (hits, worst)), key=len)
+    return weighted_auroc(hits, worst), [few] if len(few) else [], patients
 
 
 def _lesion_scores(candidates: Candidates) -> FloatArray:

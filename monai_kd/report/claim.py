@@ -9,18 +9,27 @@ shorter; before a paper is handed in, fill in the original.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from monai_kd.report import claim_data, claim_model, claim_results
-from monai_kd.report.claim_answer import Answer, known, not_known
+from monai_kd.report import (
+    claim_data,
+    claim_evaluation,
+    claim_model,
+    claim_partitions,
+    claim_results,
+)
+from monai_kd.report.claim_answer import Answer, not_known
 from monai_kd.report.markdown import cell, table
 from monai_kd.report.run_files import RunFiles, read_run
 from monai_kd.utils import write_text_atomically
 
 __all__ = ["ClaimItem", "claim_checklist", "write_claim_checklist"]
+
+_log = logging.getLogger(__name__)
 
 
 class ClaimItem(NamedTuple):
@@ -37,19 +46,6 @@ def _never(run: RunFiles) -> Answer:
     """What no run directory can tell: it stands in the paper or nowhere."""
     return not_known()
 
-
-def _stated(text: str) -> Callable[[RunFiles], Answer]:
-    return lambda run: known(text)
-
-
-_SAFE = (
-    "Patients and films are known by salted hashes only; of a DICOM file only a short list of "
-    "tags is read, dates and names are never stored. Writing burnt into the film is not removed."
-)
-_UNCERTAINTY = (
-    "95% confidence intervals throughout, films of one patient counted together; two models are "
-    "compared on the same films; a gain whose interval includes 0 is called not shown."
-)
 
 _ITEMS: dict[str, list[tuple[str, Callable[[RunFiles], Answer]]]] = {
     "Title and abstract": [
@@ -69,20 +65,20 @@ _ITEMS: dict[str, list[tuple[str, Callable[[RunFiles], Answer]]]] = {
         ("Who was included, who excluded", _never),
         ("How images were prepared", claim_data.preparation),
         ("Choice of parts of the data, if any", claim_data.subsets),
-        ("How identities were removed", _stated(_SAFE)),
+        ("How identities were removed", claim_data.identities),
         ("What was done where data are missing", claim_data.missing),
         ("How the images were acquired", claim_data.acquisition),
     ],
     "Reference standard": [
-        ("How the truth was defined", claim_data.truth),
+        ("How the truth was defined", claim_partitions.truth),
         ("Why that definition was chosen", _never),
         ("Who labeled, and how they were qualified", _never),
-        ("How the test set was labeled", claim_data.test_labels),
+        ("How the test set was labeled", claim_partitions.test_labels),
         ("How far labelers agree with each other and with themselves", _never),
     ],
     "Data partitions": [
-        ("How data were dealt into sections", claim_data.partitions),
-        ("At which level the sections are disjoint", claim_data.disjoint),
+        ("How data were dealt into sections", claim_partitions.partitions),
+        ("At which level the sections are disjoint", claim_partitions.disjoint),
         ("Planned sample size, and how it was found", _never),
     ],
     "Model": [
@@ -91,15 +87,15 @@ _ITEMS: dict[str, list[tuple[str, Callable[[RunFiles], Answer]]]] = {
         ("How parameters were initialized", claim_model.initialized),
         ("How it was trained: augmentation, settings, number of models", claim_model.training),
         ("How the final model was chosen", claim_model.chosen),
-        ("Ensembles, if any", _stated("None: one network, trained once, gives the answer.")),
+        ("Ensembles, if any", claim_model.ensembles),
     ],
     "Evaluation": [
-        ("Measures of performance", claim_results.measures),
-        ("Measures of uncertainty and significance", _stated(_UNCERTAINTY)),
-        ("Robustness or sensitivity", claim_results.robustness),
-        ("How the model is explained, and whether that was checked", claim_results.explained),
-        ("Tried on internal data", claim_results.internal),
-        ("Tried on external data", claim_results.external),
+        ("Measures of performance", claim_evaluation.measures),
+        ("Measures of uncertainty and significance", claim_evaluation.uncertainty),
+        ("Robustness or sensitivity", claim_evaluation.robustness),
+        ("How the model is explained, and whether that was checked", claim_evaluation.explained),
+        ("Tried on internal data", claim_evaluation.internal),
+        ("Tried on external data", claim_evaluation.external),
         ("Registration of the trial", _never),
     ],
     "Results": [
@@ -124,6 +120,9 @@ _ITEMS: dict[str, list[tuple[str, Callable[[RunFiles], Answer]]]] = {
 def claim_checklist(run: RunFiles) -> list[ClaimItem]:
     """Return the 44 items, each with the answer that the run gives, or that it gives none.
 
+    An empty run directory leaves nothing known. In part it answers what holds for any run of this
+    library: that it is for research only, and under which licence the software can be had.
+
     Args:
         run: what the run directory holds.
     """
@@ -138,7 +137,8 @@ def claim_checklist(run: RunFiles) -> list[ClaimItem]:
 def _asked(ask: Callable[[RunFiles], Answer], run: RunFiles) -> Answer:
     try:
         return ask(run)
-    except Exception:  # the file says something else than expected: then it is not known
+    except Exception as error:  # the file says something else than expected: then it is not known
+        _log.warning("The checklist goes without an answer: %s", type(error).__name__)
         return not_known()
 
 

@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run can answer of the checklist on study design, data, reference standard, partitions."""
+"""What a run can answer of the checklist on study design and data."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
+from monai_kd.report.caveats import films_without_patient
 from monai_kd.report.claim_answer import Answer, known, not_known, partly
 from monai_kd.report.common import METHODS, summary_of
+from monai_kd.report.rare import pooled_text
 from monai_kd.report.run_files import RunFiles
 
 __all__ = [
     "acquisition",
     "design",
-    "disjoint",
     "goal",
+    "identities",
     "kind",
     "missing",
     "numbers",
-    "partitions",
     "preparation",
     "sources",
     "subsets",
-    "test_labels",
-    "truth",
 ]
 
 
@@ -86,8 +87,7 @@ def sources(run: RunFiles) -> Answer:
         sites.update(row.get("sites") or {})
     if not sites:
         return not_known()
-    listed = ", ".join(f"{name} ({count} films)" for name, count in sites.most_common(8))
-    return partly(f"Sites: {listed}. Dates and settings of the visits: not known.")
+    return partly(f"Sites: {pooled_text(sites)}. Dates and settings of the visits: not known.")
 
 
 def preparation(run: RunFiles) -> Answer:
@@ -99,9 +99,13 @@ def preparation(run: RunFiles) -> Answer:
     size = run.config.get("spatial_size")
     if not size:
         return not_known()
-    return known(
-        "Stored values to gray by the DICOM's own tables and window, MONOCHROME1 turned over; "
-        f"resized to {size} x {size} pixels; gray normalized. See the configuration."
+    dicom = "DICOM: stored values to gray by its own tables and window, MONOCHROME1 turned over"
+    then = f"padded to a square, resized to {size} x {size} pixels, gray normalized."
+    if run.config.get("synthetic"):
+        return known(f"{dicom}. All films: {then}")
+    return partly(
+        f"{dicom}; other files: gray as it is stored. All films: {then} Which formats the films "
+        "had, and what was done before: not known."
     )
 
 
@@ -119,6 +123,23 @@ def subsets(run: RunFiles) -> Answer:
     return partly(f"Films: {films}; regions are drawn on {drawn}. How they were picked: not known.")
 
 
+def identities(run: RunFiles) -> Answer:
+    """Return what keeps names out of the run, as far as this library does it.
+
+    Args:
+        run: what the run directory holds.
+    """
+    if run.config.get("synthetic"):
+        return known("Nobody was examined: the films were drawn by a program.")
+    if not _sections(run) and run.predictions is None:
+        return not_known()
+    return partly(
+        "The run holds the ids of the datalist, which are salted hashes where `datalist` built it; "
+        "of a DICOM file only a short list of tags is read, no dates and no names. Writing burnt "
+        "into a film is not removed. What was done before: not known."
+    )
+
+
 def missing(run: RunFiles) -> Answer:
     """Return how unknown labels and unreadable films are dealt with, and how many labels are.
 
@@ -128,10 +149,13 @@ def missing(run: RunFiles) -> Answer:
     table = run.predictions
     if table is None:
         return not_known()
-    films = int((table.label != table.label).any(axis=1).sum())  # NaN differs from itself
+    films = int(np.isnan(table.label).any(axis=1).sum())
+    unreadable = summary_of(run).get("unreadable")
+    count = "" if unreadable is None else f": {unreadable} here"
     return known(
         f"Unknown labels are left out, finding by finding: {films} of {len(table)} evaluated films "
-        "have one. Films that cannot be read are listed without a probability and not scored."
+        "have one. Films that cannot be read are listed without a probability and not scored"
+        f"{count}."
     )
 
 
@@ -142,65 +166,10 @@ def acquisition(run: RunFiles) -> Answer:
         run: what the run directory holds.
     """
     table = run.predictions
-    views = Counter(filter(None, table.metadata.get("view", []))) if table else Counter()
+    views = pooled_text(table.metadata.get("view", [])) if table else ""
     if not views:
         return not_known()
-    listed = ", ".join(f"{name} {count}" for name, count in views.most_common(6))
-    return partly(f"Views of the evaluated films: {listed}. Devices and exposure: not known.")
-
-
-def truth(run: RunFiles) -> Answer:
-    """Return in which form the truth came.
-
-    Args:
-        run: what the run directory holds.
-    """
-    rows = _sections(run)
-    if not rows:
-        return not_known()
-    if run.config.get("synthetic"):
-        return known("The program that drew the film knows what it drew, and where.")
-    drawn = any(row.get("regions") for row in rows.values())
-    form = "and regions drawn by hand on a part of them" if drawn else "without regions"
-    return partly(f"A label for each image, {form}. How the labels were found: not known.")
-
-
-def test_labels(run: RunFiles) -> Answer:
-    """Return how the films of the test set were labeled.
-
-    Args:
-        run: what the run directory holds.
-    """
-    if run.config.get("synthetic"):
-        return known("As all others: by the program that drew them.")
-    return not_known()
-
-
-def partitions(run: RunFiles) -> Answer:
-    """Return how the films were dealt into sections.
-
-    Args:
-        run: what the run directory holds.
-    """
-    rows = _sections(run)
-    if not rows:
-        return not_known()
-    patients = ", ".join(f"{name} {row['patients']}" for name, row in rows.items())
-    return partly(f"Patients: {patients}. By whom or by which rule they were dealt: not known.")
-
-
-def disjoint(run: RunFiles) -> Answer:
-    """Return that patients are in one section only, which training checks.
-
-    Args:
-        run: what the run directory holds.
-    """
-    if not _sections(run):
-        return not_known()
-    return known(
-        "Patient. Training refuses a datalist in which a patient, or the very same picture, is in "
-        "two sections; evaluation refuses films that the model was trained on."
-    )
+    return partly(f"Views of the evaluated films: {views}. Devices and exposure: not known.")
 
 
 def numbers(run: RunFiles) -> Answer:
@@ -213,4 +182,6 @@ def numbers(run: RunFiles) -> Answer:
     if not summary.get("n"):
         return not_known()
     people = f" of {summary['patients']} patients" if summary.get("patients") else ""
+    if films_without_patient(run):
+        people = ", of how many patients is not known"
     return partly(f"Evaluated: {summary['n']} films{people}. Excluded before: not known.")

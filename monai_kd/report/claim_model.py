@@ -10,6 +10,7 @@ from monai_kd.report.run_files import RunFiles
 __all__ = [
     "availability",
     "chosen",
+    "ensembles",
     "initialized",
     "model",
     "protocol",
@@ -32,7 +33,7 @@ def model(run: RunFiles) -> Answer:
     method = METHODS.get(str(run.config.get("method")), str(run.config.get("method") or ""))
     size = run.config.get("spatial_size")
     image = f"one gray image of {size} x {size} pixels" if size else "one gray image"
-    return known(f"{backbone} on {image}. {method}. All settings are in config.json.")
+    return known(f"{backbone} on {image}. {method}. All settings are recorded.")
 
 
 def software(run: RunFiles) -> Answer:
@@ -70,7 +71,9 @@ def training(run: RunFiles) -> Answer:
     told = [
         f"{name.replace('_', ' ')} {run.config[name]}" for name in _TRAINING if name in run.config
     ]
-    return known("; ".join(told) + ". Curves are on the page.") if told else not_known()
+    if not told:
+        return not_known()
+    return known("; ".join(told) + (". Curves are on the page." if run.curves else "."))
 
 
 def chosen(run: RunFiles) -> Answer:
@@ -81,7 +84,19 @@ def chosen(run: RunFiles) -> Answer:
     """
     if "validation" not in (run.config.get("data") or {}):
         return not_known()
-    return known("The best epoch on the validation section, which the test films are no part of.")
+    return known("The best epoch on the validation section; its films are in no other section.")
+
+
+def ensembles(run: RunFiles) -> Answer:
+    """Return that one network answers, once there is one.
+
+    Args:
+        run: what the run directory holds.
+    """
+    network = run.config.get("backbone") or run.evaluation.get("model_sha256")
+    if not network and "model.pt" not in run.hashes:
+        return not_known()
+    return known("None: the weights of one training give the answer.")
 
 
 def protocol(run: RunFiles) -> Answer:
@@ -92,7 +107,7 @@ def protocol(run: RunFiles) -> Answer:
     """
     if not run.config:
         return not_known()
-    return partly("config.json of the run holds every setting. A study protocol: not known.")
+    return partly("Every setting is recorded with the run. A study protocol: not known.")
 
 
 def availability(run: RunFiles) -> Answer:

@@ -9,19 +9,26 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, TypeGuard
 
+from monai_kd.report.chosen_section import main_section
 from monai_kd.report.run_files import RunFiles
 
 __all__ = [
     "METHODS",
     "baseline_summary",
     "block",
+    "chosen_on_judged",
     "data_uri",
     "is_interval",
+    "is_number",
+    "judged_on",
     "last_part",
+    "limits_or_none",
     "main_section",
     "map_name",
+    "patients_unknown",
     "scale_start",
     "summary_of",
+    "turned",
 ]
 
 METHODS = {
@@ -59,21 +66,6 @@ def data_uri(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def main_section(evaluation: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Return the section that the page leads with, and its summary: the one last evaluated.
-
-    ``predictions.csv`` is of that section, so the curves and the numbers are of the same films.
-
-    Args:
-        evaluation: content of ``evaluation.json``.
-    """
-    sections = {name: value for name, value in evaluation.get("sections", {}).items() if value}
-    for name in (evaluation.get("predictions_of"), "test", *sections):
-        if name in sections:
-            return name, sections[name]
-    return None
-
-
 def summary_of(run: RunFiles) -> dict[str, Any]:
     """Return the summary of the main section, empty when nothing was evaluated.
 
@@ -95,16 +87,69 @@ def block(run: RunFiles, name: str) -> Any:
 
 
 def baseline_summary(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any]:
-    """Return the baseline's summary of the main section, from its own run or from this one's file.
+    """Return the baseline's summary of the main section, empty without a baseline.
 
     Args:
         run: the run that the page is about.
         baseline: the run that it is compared with, or None.
     """
     found = main_section(run.evaluation)
-    evaluation = baseline.evaluation if baseline else run.evaluation.get("baseline", {})
-    sections: dict[str, Any] = evaluation.get("sections", {})
-    return sections.get(found[0]) or {} if found else {}
+    if found is None or baseline is None:
+        return {}
+    sections: dict[str, Any] = baseline.evaluation.get("sections") or {}
+    return sections.get(found[0]) or {}
+
+
+def patients_unknown(run: RunFiles) -> int:
+    """Return of how many films of the datalist nobody knows the patient.
+
+    Args:
+        run: the run that the page is about; 0 where it does not say.
+    """
+    found = run.config.get("films_without_patient")
+    return found if isinstance(found, int) else 0
+
+
+def judged_on(run: RunFiles) -> str | None:
+    """Return what the judged films have served for before, or None for films kept apart.
+
+    Films of another datalist than the training's have served for nothing, whatever their section
+    is called.
+
+    Args:
+        run: the run that the page is about.
+    """
+    found = main_section(run.evaluation)
+    if found is None or found[1].get("external"):
+        return None
+    section = found[0]
+    if section.startswith(("labeled", "unlabeled")):
+        return "films of the training"
+    return "films that chose the epoch" if section == "validation" else None
+
+
+def chosen_on_judged(run: RunFiles) -> int:
+    """Return how many of the judged films have chosen thresholds and temperature, too.
+
+    Args:
+        run: the run that the page is about.
+    """
+    found = main_section(run.evaluation)
+    if found is None:
+        return 0
+    section, summary = found
+    all_of_them = section == "validation" and not summary.get("external")  # of older evaluations
+    shared = summary.get("shared_with_validation", summary.get("n") if all_of_them else 0)
+    return shared if isinstance(shared, int) else 0
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Return whether something is a finite number.
+
+    Args:
+        value: anything that a file holds.
+    """
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def is_interval(limits: Any) -> TypeGuard[Sequence[float]]:
@@ -116,8 +161,27 @@ def is_interval(limits: Any) -> TypeGuard[Sequence[float]]:
     return (
         isinstance(limits, list | tuple)
         and len(limits) == 2
-        and all(isinstance(limit, int | float) and math.isfinite(limit) for limit in limits)
+        and all(is_number(limit) for limit in limits)
     )
+
+
+def limits_or_none(limits: Any) -> list[float] | None:
+    """Return two confidence limits, or None where there are none.
+
+    Args:
+        limits: anything that a file holds.
+    """
+    return list(limits) if is_interval(limits) else None
+
+
+def turned(limits: Any, *, around: float = 0.0) -> list[float] | None:
+    """Return the limits of ``around`` minus a value, or None where there are none.
+
+    Args:
+        limits: confidence limits of the value, or anything else.
+        around: 0 turns the sign, 1 a share into that of the others.
+    """
+    return [around - limits[1], around - limits[0]] if is_interval(limits) else None
 
 
 def scale_start(intervals: list[Any]) -> float:

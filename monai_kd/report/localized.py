@@ -21,30 +21,48 @@ from monai_kd.metrics import (
 from monai_kd.report.gains import Gain
 from monai_kd.utils import MonaiKDError
 
-__all__ = ["localized_gains"]
+__all__ = ["has_localization", "localized_gains"]
 
 _BOX = ("x_min", "y_min", "x_max", "y_max")
+_COLUMNS = {
+    "candidates.csv": ("id", "finding", "score", *_BOX, "lesion"),
+    "lesions.csv": ("id", "finding", "lesions"),
+}
 _Rows = list[dict[str, str]]
 
 
-def localized_gains(ours: Path, theirs: Path) -> list[Gain]:
-    """Return the difference of the FROC scores by finding; nothing when a run has no candidates.
+def has_localization(folder: Path, *, name: str) -> bool:
+    """Return whether a run has candidates and lesions, both of them.
 
     Args:
-        ours: run directory of the model that may be better.
-        theirs: run directory of the model it is compared with.
+        folder: the run directory.
+        name: what the user calls it, such as ``"A"``; begins the message.
+
+    Raises:
+        MonaiKDError: if it has only one of the two tables.
+    """
+    there = [table for table in _COLUMNS if (folder / table).is_file()]
+    if len(there) == 1:
+        raise MonaiKDError(
+            f"{name}: candidates.csv and lesions.csv must both be there or none, got only "
+            f"{there[0]}. Evaluate the run again."
+        )
+    return bool(there)
+
+
+def localized_gains(ours: Path, theirs: Path) -> list[Gain]:
+    """Return the difference of the FROC scores by finding.
+
+    Args:
+        ours: run directory of the model that may be better; it :func:`has_localization`.
+        theirs: run directory of the model it is compared with; this, too.
 
     Raises:
         MonaiKDError: if a table is not what it should be, or the lesions differ.
     """
-    tables = [
-        {name: _table(folder / f"{name}.csv") for name in ("candidates", "lesions")}
-        for folder in (ours, theirs)
-    ]
-    if not all(table["lesions"] for table in tables):
-        return []
-    lesions = [_by_finding(table["lesions"]) for table in tables]
-    candidates = [_by_finding(table["candidates"]) for table in tables]
+    candidates, lesions = (
+        [_by_finding(_table(folder / name)) for folder in (ours, theirs)] for name in _COLUMNS
+    )
     gains = []
     for finding in (name for name in lesions[0] if name in lesions[1]):
         films = _films(lesions[0][finding], lesions[1][finding])
@@ -57,16 +75,29 @@ def localized_gains(ours: Path, theirs: Path) -> list[Gain]:
 
 
 def _table(path: Path) -> _Rows:
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, restval=""))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, restval="")
+            names, rows = list(reader.fieldnames or []), list(reader)
+    except (UnicodeDecodeError, csv.Error):
+        raise _bad(path.name, "something that is no text") from None
+    missing = [name for name in _COLUMNS[path.name] if name not in names]
+    if missing:
+        raise _bad(path.name, f"none of the name {missing[0]}")
+    return rows
+
+
+def _bad(table: str, got: str) -> MonaiKDError:
+    columns = ", ".join(_COLUMNS[table])
+    return MonaiKDError(
+        f"compare: {table} must hold the columns {columns}, got {got}. Evaluate the run again."
+    )
 
 
 def _by_finding(rows: _Rows) -> dict[str, _Rows]:
     found: dict[str, _Rows] = {}
     for row in rows:
-        found.setdefault(row.get("finding", ""), []).append(row)
+        found.setdefault(row["finding"], []).append(row)
     return found
 
 
@@ -80,6 +111,8 @@ def _films(ours: _Rows, theirs: _Rows) -> dict[str, tuple[int, str]]:
             f"compare: both runs must be judged by the same drawn lesions, got {len(shared)} films "
             f"in common, {differing} of them with another number. Evaluate both on one datalist."
         )
+    if not all(row["lesions"].isdecimal() for row in shared):
+        raise _bad("lesions.csv", "a number of lesions that is none")
     return {row["id"]: (int(row["lesions"]), row.get("patient_id") or row["id"]) for row in shared}
 
 
@@ -96,10 +129,7 @@ def _candidates(rows: _Rows, films: Mapping[str, tuple[int, str]]) -> Candidates
             patient_id=[patient for _, patient in films.values()],
         )
     except (KeyError, ValueError):
-        raise MonaiKDError(
-            "compare: candidates.csv must hold id, score, box and lesion of each candidate, got "
-            "something else. Evaluate the run again."
-        ) from None
+        raise _bad("candidates.csv", "a value that is none of these") from None
 
 
 def _lesion(text: str) -> int:

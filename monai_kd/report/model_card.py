@@ -13,8 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from monai_kd.report.caveats import (
+    ECE_NOTE,
+    drop_in_words,
+    films_without_patient,
+    seen_before,
+    shared_note,
+)
 from monai_kd.report.common import METHODS, block, main_section
 from monai_kd.report.markdown import cell, number, span, table, with_ci
+from monai_kd.report.rare import SMALLEST_GROUP
 from monai_kd.report.run_files import RunFiles, read_run
 from monai_kd.report.sections import making
 from monai_kd.utils import write_text_atomically
@@ -99,9 +107,9 @@ def _data(run: RunFiles) -> list[str]:
         [
             cell(section),
             str(row["images"]),
-            str(row["patients"]),
-            *(str((row.get("positives") or {}).get(name, "–")) for name in found["findings"]),  # noqa: RUF001
-            str(row.get("regions", "–")),  # noqa: RUF001
+            "not known" if row["patients"] is None else str(row["patients"]),
+            *(cell(row["positives"][name]) for name in found["findings"]),
+            number(row.get("regions"), 0),
         ]
         for section, row in found["rows"].items()
     ]
@@ -129,19 +137,26 @@ def _results(run: RunFiles) -> list[str]:
         [f"AUROC of {cell(name)}", number(value), span(summary["auroc_ci"].get(name))]
         for name, value in summary["auroc"].items()
     ]
-    people = f", {summary['patients']} patients" if summary.get("patients") else ""
-    head = f"Section {cell(section)}: {summary.get('n')} images{people}."
+    head = f"Section {cell(section)}: {summary.get('n')} images{_people(run, summary)}."
+    seen = seen_before(run)
+    if seen:
+        head += f" These are {seen}: the numbers say little about new ones."
     return [head, "", *table(["", "estimate", "95% CI"], rows), *_external(summary.get("external"))]
+
+
+def _people(run: RunFiles, summary: dict[str, Any]) -> str:
+    if films_without_patient(run):
+        return ", patients not known"
+    return f", {summary['patients']} patients" if summary.get("patients") else ""
 
 
 def _external(found: dict[str, Any] | None) -> list[str]:
     if not found:
         return []
-    drop = with_ci(found.get("drop"), found.get("drop_ci"))
     return [
         "",
-        "These films are external. At home the macro AUROC was "
-        f"{number(found.get('internal_auroc'))}: a drop of {drop}.",
+        f"These films are external: the macro AUROC is {number(found.get('auroc'))}, "
+        f"{cell(drop_in_words(found))}.",
         *(f"- {cell(hint)}" for hint in found.get("hints") or []),
     ]
 
@@ -160,7 +175,10 @@ def _calibration(run: RunFiles) -> list[str]:
             ["calibration error with it", number(found.get("ece_scaled"))],
             ["Brier score with it", number(found.get("brier_scaled"))],
         ]
-    return table(["", "value (95% CI)"], rows)
+    lines = [*table(["", "value (95% CI)"], rows), "", ECE_NOTE]
+    if found.get("temperature") is not None and shared_note(run):
+        lines += ["", shared_note(run)]
+    return lines
 
 
 def _operating_points(run: RunFiles) -> list[str]:
@@ -179,7 +197,8 @@ def _operating_points(run: RunFiles) -> list[str]:
     if not rows:
         return []
     head = ["finding", "chosen for", "threshold", "sensitivity", "specificity", "PPV", "NPV"]
-    return ["Thresholds were chosen on validation.", "", *table(head, rows)]
+    chosen = f"Thresholds were chosen on validation. {shared_note(run)}".strip()
+    return [chosen, "", *table(head, rows)]
 
 
 def _subgroups(run: RunFiles) -> list[str]:
@@ -192,6 +211,7 @@ def _subgroups(run: RunFiles) -> list[str]:
             with_ci(row.get("accuracy"), row.get("accuracy_ci")),
         ]
         for row in block(run, "subgroups") or []
+        if row["n"] >= SMALLEST_GROUP
     ]
     head = ["by", "group", "images", "macro AUROC (95% CI)", "accuracy (95% CI)"]
     return table(head, rows) if rows else []

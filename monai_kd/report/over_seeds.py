@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.metrics import SCORES, Interval, Predictions, seeds_summary
-from monai_kd.report.evaluated_run import read_evaluated_run, seed_folders
+from monai_kd.report.evaluated_run import (
+    patients_are_known,
+    read_evaluated_run,
+    seed_folders,
+)
+from monai_kd.report.one_method import check_seeds
 from monai_kd.report.paired import in_one_order, known_labels
 from monai_kd.utils import MonaiKDError
 
@@ -91,7 +96,7 @@ def summarize_seeds(folder: str | os.PathLike[str], *, seeds: Sequence[int] = ()
         seeds: numbers of the runs; empty for all that are there.
 
     Raises:
-        MonaiKDError: if there is no such run, or the runs do not fit together.
+        MonaiKDError: if there is no such run, or the runs are not of one method.
     """
     folders = seed_folders(Path(folder))
     chosen = list(seeds) or list(folders)
@@ -102,13 +107,14 @@ def summarize_seeds(folder: str | os.PathLike[str], *, seeds: Sequence[int] = ()
             "monai_kd seeds`."
         )
     runs = [read_evaluated_run(folders[seed], name=f"Seed {seed}") for seed in chosen]
+    check_seeds(runs, name="summarize_seeds")
     tables = in_one_order([run.predictions for run in runs])
     probs = np.stack([table.prob for table in tables])
-    first = tables[0]
+    first, known = tables[0], patients_are_known(runs)
     return SeedsTable(
         seeds=chosen,
         films=len(first),
-        patients=None if first.patient_id is None else len(set(first.patient_id)),
+        patients=len(set(first.patient_id)) if known and first.patient_id else None,
         section=runs[0].section,
         scores=list(_scores(probs, first, runs[0].activation)),
     )

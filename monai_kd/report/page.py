@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_kd.report.claim import write_claim_checklist
+from monai_kd.report.common import is_number
+from monai_kd.report.comparable import why_not_comparable
 from monai_kd.report.markdown import number, span
 from monai_kd.report.model_card import write_model_card
 from monai_kd.report.run_files import RunFiles, read_run
@@ -34,8 +35,8 @@ def build_page(
 
     Args:
         run_dir: the run directory.
-        baseline_dir: run directory of a model to compare with, evaluated on the same section.
-            None: the ``baseline`` entry of ``evaluation.json``, if there is one.
+        baseline_dir: run directory of a model to compare with, evaluated on the same films for
+            the same findings; otherwise the page says why it goes without. None: no comparison.
 
     Returns:
         Path of the page.
@@ -61,6 +62,10 @@ def build_page(
 def _render(run: RunFiles, baseline: RunFiles | None) -> str:
     from jinja2 import Environment, PackageLoader
 
+    refused = why_not_comparable(run, baseline) if baseline else None
+    if refused:
+        _log.warning("The page goes without the baseline: %s.", refused)
+        baseline = None
     environment = Environment(
         loader=PackageLoader("monai_kd", "report"),
         autoescape=True,
@@ -76,8 +81,24 @@ def _render(run: RunFiles, baseline: RunFiles | None) -> str:
         "signed": _signed,
         "span": span,
     }
+    environment.globals["guarded"] = _guarded
     view = {name: _built(name, run, baseline) for name in SECTIONS}
-    return environment.get_template("page.html").render(view)
+    return environment.get_template("page.html").render(
+        view, refused=refused, foreign=run.foreign.get("predictions.csv")
+    )
+
+
+def _guarded(title: str, caller: Callable[[], str]) -> str:
+    """What a part of the page says, or its title alone when its values are not as they should."""
+    from markupsafe import Markup
+
+    try:
+        return caller()
+    except Exception as error:  # a page with a gap is better than no page
+        _log.warning("The page goes without `%s`: %s", title, type(error).__name__)
+        told = "the files of the run do not hold what belongs here"
+        gap = '<section><h2>{}</h2><p class="missing">Not available: {}.</p></section>'
+        return Markup(gap).format(title, told)
 
 
 def _built(name: str, run: RunFiles, baseline: RunFiles | None) -> Any:
@@ -90,11 +111,11 @@ def _built(name: str, run: RunFiles, baseline: RunFiles | None) -> Any:
 
 
 def _signed(value: Any, digits: int = 3) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−") if _is_number(value) else "–"  # noqa: RUF001
+    return f"{value:+.{digits}f}".replace("-", "−") if is_number(value) else "–"  # noqa: RUF001
 
 
 def _percent(value: Any, digits: int = 0) -> str:
-    return f"{value:.{digits}%}" if _is_number(value) else "–"  # noqa: RUF001
+    return f"{value:.{digits}%}" if is_number(value) else "–"  # noqa: RUF001
 
 
 def _percent_span(limits: Sequence[float], digits: int = 0) -> str:
@@ -108,7 +129,3 @@ def _p_value(value: float) -> str:
 def _scaled(value: float, start: float) -> float:
     """Position of a value between ``start`` and 1, 0 to 100."""
     return round(100 * min(max((value - start) / (1 - start), 0), 1), 2)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

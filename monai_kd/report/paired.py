@@ -61,7 +61,7 @@ def compare_predictions(
         films=len(first),
         patients=None if first.patient_id is None else len(set(first.patient_id)),
         gains=list(_gains(pair, first, list(metrics))),
-        notes=_notes(pair, left_out),
+        notes=[*_notes(pair, left_out), *_small_groups(first)],
     )
 
 
@@ -140,7 +140,7 @@ def _gains(pair: _Pair, table: Predictions, metrics: list[str]) -> Iterator[Gain
     if single is not None and len(table.findings) > 1:
         for column, finding in enumerate(table.findings):
             yield pair.of_finding(column).gain(single, "finding", finding)
-    for (by, group), chosen in subgroup_masks(table.metadata).items():
+    for (by, group), chosen in subgroup_masks(table.metadata).items() if metrics else ():
         if not np.all(chosen):  # a group of everyone says nothing new
             yield pair.of_films(np.asarray(chosen, bool)).gain(metrics[0], by, group)
 
@@ -162,3 +162,12 @@ def _notes(pair: _Pair, left_out: int) -> list[str]:
     if pair.patient_id is None:
         notes.append("Patients are not known: every film counts as a patient of its own.")
     return notes
+
+
+def _small_groups(table: Predictions) -> Iterator[str]:
+    shown: dict[str, NDArray[np.bool_]] = {}
+    for (by, _), chosen in subgroup_masks(table.metadata).items():
+        shown[by] = shown.get(by, np.zeros(len(table), bool)) | chosen
+    for by, chosen in shown.items():
+        if not chosen.all():
+            yield f"By {by}, {(~chosen).sum()} films in groups of fewer than 10 are not shown."

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_kd.metrics import Predictions, read_predictions
+from monai_kd.report.chosen_section import predictions_of
 from monai_kd.utils import sha256_of_file
 
 __all__ = ["RunFiles", "read_run"]
@@ -21,6 +22,7 @@ _WIDEST = 1000  # pixels of a picture on the page
 _LARGE = 60_000  # bytes of a PNG
 _MOST = 40  # pictures read
 _BUDGET = 900_000  # bytes of a folder's pictures: three folders in base64 leave room in 5 MB
+_TABLES = ("predictions.csv", "candidates.csv", "lesions.csv")
 _HASHED = ("model.pt", "predictions.csv", "validation_predictions.csv", "evaluation.json")
 
 
@@ -32,11 +34,12 @@ class RunFiles:
         folder: the run directory.
         evaluation: ``evaluation.json``, empty when there is none.
         config: ``config.json``, empty when there is none.
-        predictions: ``predictions.csv``, or None.
+        predictions: ``predictions.csv``, or None; also None where it is of another evaluation.
         curves: the training curves as PNG, or None.
         pictures: films of ``pictures/`` by stem, re-encoded, so that no text in them travels.
         worst: films of ``pictures/worst/``, likewise.
         hashes: SHA-256 by the name of the file that it is of.
+        foreign: why a table that is there is not of this evaluation, by its name.
     """
 
     folder: Path
@@ -47,6 +50,7 @@ class RunFiles:
     pictures: dict[str, bytes] = field(default_factory=dict)
     worst: dict[str, bytes] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    foreign: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -57,19 +61,42 @@ def read_run(folder: Path) -> RunFiles:
     """
     from monai_kd.metrics import curves_png
 
-    files = {name: folder / name for name in _HASHED}
     evaluation = _tried(folder / "evaluation.json", _json_object) or {}
-    settings = evaluation.get("settings") or {}  # evaluated away from the training's folder
+    settings = evaluation.get("settings")  # evaluated away from the training's folder
+    foreign = _foreign(folder, evaluation)
+    with_pictures = predictions_of(evaluation) is None
     return RunFiles(
         folder=folder,
         evaluation=evaluation,
-        config=_tried(folder / "config.json", _json_object) or settings,
-        predictions=_tried(folder / "predictions.csv", read_predictions),
+        config=_tried(folder / "config.json", _json_object)
+        or (settings if isinstance(settings, dict) else {}),
+        predictions=None
+        if "predictions.csv" in foreign
+        else _tried(folder / "predictions.csv", read_predictions),
         curves=_tried(folder / "metrics.csv", curves_png),
-        pictures=_pictures(folder / "pictures"),
-        worst=_pictures(folder / "pictures" / "worst"),
-        hashes={name: sha256_of_file(path) for name, path in files.items() if path.is_file()},
+        pictures=_pictures(folder / "pictures") if with_pictures else {},
+        worst=_pictures(folder / "pictures" / "worst") if with_pictures else {},
+        hashes=_hashes(folder),
+        foreign=foreign,
     )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = {name: folder / name for name in _HASHED}
+    return {name: sha256_of_file(path) for name, path in files.items() if path.is_file()}
+
+
+def _foreign(folder: Path, evaluation: dict[str, Any]) -> dict[str, str]:
+    """Tables of other films than the numbers, or changed since the evaluation has written them."""
+    there = [name for name in _TABLES if (folder / name).is_file()]
+    section = predictions_of(evaluation)
+    if section is not None:
+        return dict.fromkeys(there, f"is of the section {section}, the numbers are not")
+    written = evaluation.get("files")
+    if not isinstance(written, dict):
+        return {}
+    changed = [name for name in there if sha256_of_file(folder / name) != written.get(name)]
+    return dict.fromkeys(changed, "is not as the evaluation has written it")
 
 
 def _tried(path: Path, read: Callable[[Path], Any]) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from importlib import metadata
@@ -18,6 +19,7 @@ __all__ = ["read_json", "read_settings", "write_settings"]
 _PACKAGES = ("monai-kd", "monai", "torch", "pytorch-ignite", "numpy", "pydicom")
 
 _MAY_CHANGE = ("max_epochs", "teacher_epochs", "learning_rate", "precision")
+_OF_LATER_EPOCHS = ("learning_rate", "precision", "teacher_epochs")
 
 
 def write_settings(
@@ -25,26 +27,34 @@ def write_settings(
 ) -> None:
     """Write ``config.json`` into a run directory: the settings and the versions in use.
 
+    What a resumed run changes holds from its next epoch on. What held before stays under
+    ``resumed``: a list of the earlier values, each with the number of epochs that were trained.
+
     Args:
         folder: the run directory.
         settings: plain values by name; no path and no name of a film belongs here.
         resume: whether the run goes on; then only the numbers of epochs, the learning rate and the
-            precision may differ from those that are there.
+            precision may differ from those that are there, and only for epochs still to come.
 
     Raises:
-        MonaiKDError: if a resumed run has other settings than it began with; nothing is written.
+        MonaiKDError: if a resumed run has other settings than it began with, or changes what no
+            epoch is left for; nothing is written.
     """
     before = read_settings(folder) if resume else {}
     now: dict[str, Any] = json.loads(json.dumps(dict(settings)))
     changed = [name for name in now if name in before and before[name] != now[name]]
-    changed = [name for name in changed if name not in _MAY_CHANGE]
+    _check_changes([name for name in changed if name not in _MAY_CHANGE])
+    history = list(before.get("resumed") or [])
     if changed:
-        raise MonaiKDError(
-            "write_settings: a resumed run must keep its settings, got another "
-            f"{_listed(changed)}. config.json in `output_dir` names those it began with; give "
-            "these, or another `output_dir`."
-        )
-    content = {**settings, "versions": {name: _version(name) for name in _PACKAGES}}
+        done = {
+            "after_epoch": _epochs_done(Path(folder)),
+            "after_teacher_epoch": _epochs_done(Path(folder) / "teacher"),
+        }
+        _check_epochs(now, changed, done)
+        if any(done.values()):
+            history.append({**done, **{name: before[name] for name in changed}})
+    content = {**settings, **({"resumed": history} if history else {})}
+    content["versions"] = {name: _version(name) for name in _PACKAGES}
     write_text_atomically(Path(folder) / "config.json", json.dumps(content, indent=2) + "\n")
 
 
@@ -58,19 +68,58 @@ def read_settings(
         defaults: used for what ``config.json`` does not say, and when there is none.
 
     Raises:
-        MonaiKDError: if ``config.json`` is not JSON.
+        MonaiKDError: if ``config.json`` is not a JSON object.
     """
     path = Path(folder) / "config.json"
     settings = dict(defaults or {})
     if path.exists():
         try:
-            settings |= json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            settings |= dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
             raise MonaiKDError(
                 "read_settings: config.json in the run directory must be JSON, got something "
                 "else. Train again, or restore the file."
             ) from error
     return settings
+
+
+def _check_changes(refused: list[str]) -> None:
+    if refused:
+        raise MonaiKDError(
+            "write_settings: a resumed run must keep its settings, got another "
+            f"{_listed(refused)}. config.json in `output_dir` names those it began with; give "
+            "these, or another `output_dir`."
+        )
+
+
+def _check_epochs(now: Mapping[str, Any], changed: list[str], done: Mapping[str, int]) -> None:
+    """Refuse what would stand in ``config.json`` without any epoch that was trained so."""
+    for name, count in zip(("max_epochs", "teacher_epochs"), done.values(), strict=True):
+        if name in changed and now[name] < count:
+            raise MonaiKDError(
+                f"write_settings: `{name}` of a resumed run must be at least the {count} epochs "
+                f"that it has trained, got {now[name]}. Give more, or another `output_dir`."
+            )
+    late = [name for name in changed if name in _OF_LATER_EPOCHS]
+    if late and 0 < now.get("max_epochs", math.inf) <= done["after_epoch"]:
+        raise MonaiKDError(
+            f"write_settings: a run without an epoch left to train must keep {_listed(late)}, got "
+            "another value. Leave it out, raise `max_epochs`, or give another `output_dir`."
+        )
+
+
+def _epochs_done(folder: Path) -> int:
+    """Epochs that a training can go on from; 0 when its checkpoint cannot be read."""
+    path = folder / "checkpoints" / "last.pt"
+    if not path.exists():
+        return 0
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["epoch"])
+    except Exception:  # any of many; whoever goes on from it says so
+        return 0
 
 
 def _listed(names: list[str]) -> str:

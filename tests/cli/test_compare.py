@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,20 @@ def test_only_the_scores_that_are_asked_for_are_compared(runs, capsys):
     assert "AUROC" not in out
 
 
+def test_scores_that_are_asked_for_one_by_one_are_all_compared(runs, capsys):
+    main(["compare", *runs, "--metric", "accuracy", "--metric", "macro_f1"])
+    out = capsys.readouterr().out
+    assert line(out, "accuracy")
+    assert line(out, "macro F1")
+
+
+def test_patients_that_are_not_known_are_said(runs, capsys):
+    for run in runs:
+        write_run(Path(run), films_without_patient=2)
+    main(["compare", *runs])
+    assert "A minus B on 60 films, patients not known, section test" in capsys.readouterr().out
+
+
 def test_json_and_markdown_hold_the_same_comparison(runs, tmp_path, capsys):
     files = [tmp_path / "out" / "c.json", tmp_path / "out" / "c.md"]
     main(["compare", *runs, "--json", str(files[0]), "--markdown", str(files[1])])
@@ -89,6 +104,7 @@ def test_seeds_get_their_spread_and_both_intervals(tmp_path, capsys):
     [
         (["--seeds"], "must both hold the runs seed_0, seed_1, and so on"),
         (["--metric", "auroc"], "Did you mean `macro_auroc`"),
+        (["--metric", "brier", "--metric", "brier"], "must name each score once, got brier twice"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(runs, capsys, words, message):
@@ -99,6 +115,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(runs, capsys, words, message)
 
 
 def test_a_run_that_is_not_evaluated_is_exit_code_2_without_its_path(runs, tmp_path, capsys):
+    (tmp_path / "none").mkdir()
     assert main(["compare", runs[0], str(tmp_path / "none")]) == 2
     err = capsys.readouterr().err
     assert err.startswith("monai_kd: B: the run must be evaluated")

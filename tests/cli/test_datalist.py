@@ -66,11 +66,19 @@ def test_a_dry_run_prints_the_counts_and_writes_nothing(archive, capsys):
 def test_a_datalist_that_is_there_is_not_replaced_unasked(archive):
     command(*words(archive, "--rounds", "0"))
     before = (archive / "datalist.json").read_text()
-    with pytest.raises(MonaiKDError, match="--output must not exist yet, got a file"):
+    with pytest.raises(MonaiKDError, match="--output must not exist yet, got a datalist"):
         command(*words(archive, "--rounds", "0"))
     assert (archive / "datalist.json").read_text() == before
     command(*words(archive, "--rounds", "0", "--overwrite"))
     assert (archive / "datalist.json").read_text() != before  # new salt, new ids
+
+
+@pytest.mark.parametrize("content", ['{"training": []}', "[1]", "no JSON"])
+def test_what_another_program_wrote_is_never_replaced(archive, content):
+    (archive / "datalist.json").write_text(content)
+    with pytest.raises(MonaiKDError, match="got a file that this command has not written"):
+        command(*words(archive, "--rounds", "0", "--overwrite"))
+    assert (archive / "datalist.json").read_text() == content
 
 
 def test_the_same_salt_file_gives_the_same_ids(archive):

@@ -25,6 +25,32 @@ def test_a_run_that_is_not_there_is_said_in_one_line(tmp_path, capsys):
     assert "must be a run directory" in capsys.readouterr().err
 
 
+def test_a_bad_run_is_named_by_its_place_and_the_others_get_their_page(tmp_path, capsys):
+    good = [tmp_path / "a", tmp_path / "b"]
+    for folder in good:
+        folder.mkdir()
+    bad = tmp_path / "Zzyzx^Planted"
+    assert main(["report", str(good[0]), str(bad), str(good[1])]) == 2
+    said = capsys.readouterr()
+    assert said.out.split() == [str(folder / "report.html") for folder in good]
+    assert "RUN 2 of 3: build_page: `run_dir` must be a run directory" in said.err
+    assert "Planted" not in said.err
+
+
+def test_a_failure_that_nobody_foresaw_costs_one_page_and_is_another_code(
+    tmp_path, capsys, monkeypatch
+):
+    import monai_kd.report as report
+
+    monkeypatch.setattr(
+        report, "build_page", lambda folder, **_: folder if folder == "b" else 1 / 0
+    )
+    assert main(["report", "a", "b"]) == 1
+    said = capsys.readouterr()
+    assert said.out.split() == ["b"]
+    assert "RUN 1 of 2: " in said.err
+
+
 def test_the_command_needs_a_run(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["report"])

@@ -83,17 +83,23 @@ def test_what_is_finished_is_not_run_again(bundle, tmp_path, calls, capsys):
     assert "Seed 1 is finished." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", ["knob", "configuration", "evaluation", "missing", "datalist"])
-def test_a_change_makes_it_run_again(bundle, tmp_path, calls, change):
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "datalist.json").write_text("{}")
-    (bundle / "configs" / "train.json").write_text(json.dumps(TRAIN | {"dataset_dir": ""}))
+@pytest.fixture
+def data(bundle, tmp_path):
+    """A folder with a datalist, of a bundle that can be told where it is."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "datalist.json").write_text("{}")
+    knobs = TRAIN | {"dataset_dir": "", "num_workers": 4}
+    (bundle / "configs" / "train.json").write_text(json.dumps(knobs))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("change", ["knob", "configuration", "evaluation", "missing", "how"])
+def test_a_change_of_the_evaluation_makes_it_run_again(bundle, data, tmp_path, calls, change):
     words = ["--dataset_dir", str(data)]
     main(command(bundle, tmp_path, *words, count=1))
     calls["steps"].clear()
     if change == "knob":
-        words += ["--rate", "0.2"]
+        words += ["--section", "external"]
     elif change == "configuration":
         (bundle / "configs" / "evaluate.json").write_text(json.dumps(EVALUATE | {"more": 1}))
     elif change == "evaluation":
@@ -101,9 +107,82 @@ def test_a_change_makes_it_run_again(bundle, tmp_path, calls, change):
     elif change == "missing":
         (tmp_path / "out" / "seed_0" / "predictions.csv").unlink()
     else:
-        (data / "datalist.json").write_text('{"other": 1}')
+        words += ["--num_workers", "1"]
     assert main(command(bundle, tmp_path, *words, count=1)) == 0
     assert calls["steps"] == ["Seed 0: train", "Seed 0: evaluate"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("change", "got"),
+    [
+        ("knob", "got another `rate`. Give another `--output`"),
+        ("configuration", "got another `train.json`. Give"),
+        ("datalist", "got another `datalist`. Give"),
+    ],
+)
+def test_a_training_that_was_started_otherwise_is_not_gone_on_with(
+    bundle, data, tmp_path, calls, capsys, *, change, got, finished
+):
+    words = ["--dataset_dir", str(data), "--rate", "0.1"]
+    calls["fail"] = "" if finished else "Seed 1: train"
+    main(command(bundle, tmp_path, *words))
+    calls["steps"].clear()
+    if change == "knob":
+        words[-1] = "0.2"
+    elif change == "configuration":
+        (bundle / "configs" / "train.json").write_text(json.dumps(TRAIN | {"dataset_dir": "x"}))
+    else:
+        (data / "datalist.json").write_text('{"other": 1}')
+    capsys.readouterr()
+    assert main(command(bundle, tmp_path, *words)) == 2
+    err = capsys.readouterr().err
+    assert got in err
+    assert "seed 0 in `--output` must go on with what it was started with" in err
+    assert calls["steps"] == []
+
+
+def test_a_seed_of_another_start_is_said_before_any_other_is_trained(
+    bundle, tmp_path, calls, capsys
+):
+    write_run(tmp_path / "out" / "seed_1")
+    assert main(command(bundle, tmp_path)) == 2
+    assert "seed 1 in `--output` must" in capsys.readouterr().err
+    assert calls["steps"] == []
+
+
+def test_a_mistake_in_a_knob_that_stopped_the_first_step_can_be_mended(bundle, tmp_path, calls):
+    calls["fail"] = "Seed 0: train"
+    assert main(command(bundle, tmp_path, "--rate", "fast", count=1)) == 3
+    calls["fail"] = ""
+    for steps in (["Seed 0: train", "Seed 0: evaluate"], []):
+        calls["steps"].clear()
+        assert main(command(bundle, tmp_path, "--rate", "0.2", count=1)) == 0
+        assert calls["steps"] == steps
+
+
+def test_a_datalist_that_the_bundle_itself_draws_is_no_change(bundle, data, tmp_path, calls):
+    (data / "datalist.json").unlink()
+    words = ["--dataset_dir", str(data)]
+    calls["fail"] = "Seed 0: evaluate"
+    main(command(bundle, tmp_path, *words, count=1))
+    write_run(tmp_path / "out" / "seed_0")  # as its training did
+    (data / "datalist.json").write_text("{}")
+    calls["fail"] = ""
+    assert main(command(bundle, tmp_path, *words, count=1)) == 0
+    calls["steps"].clear()
+    assert main(command(bundle, tmp_path, *words, count=1)) == 0
+    assert calls["steps"] == []
+
+
+def test_a_datalist_where_you_are_is_none_of_the_bundle(bundle, tmp_path, calls, monkeypatch):
+    main(command(bundle, tmp_path, count=1))
+    calls["steps"].clear()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "datalist.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(command(bundle, tmp_path, count=1)) == 0
+    assert calls["steps"] == []
 
 
 def test_after_a_failure_or_interruption_it_goes_on_where_it_was(bundle, tmp_path, calls):
@@ -142,7 +221,8 @@ def test_the_hkd_bundle_takes_every_knob_that_it_is_given(tmp_path):
 
 def test_the_run_directory_holds_no_path_of_a_knob(bundle, tmp_path, calls):
     main(command(bundle, tmp_path, "--rate", "secret/place", count=1))
-    assert "secret" not in (tmp_path / "out" / "seed_0" / "finished.json").read_text()
+    for name in ("started.json", "finished.json"):
+        assert "secret" not in (tmp_path / "out" / "seed_0" / name).read_text()
 
 
 def test_a_bundle_can_be_given_by_its_name():

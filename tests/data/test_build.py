@@ -19,7 +19,10 @@ from monai_kd.data import (
     SplitSettings,
     build_datalist,
     check_leaks,
+    films_without_patient,
+    load_datalist,
     read_salt,
+    save_datalist,
 )
 from monai_kd.utils import MonaiKDError
 
@@ -206,6 +209,19 @@ def test_images_of_unknown_patients_count_as_their_own_and_are_warned_of(tmp_pat
     assert len({item["patient_id"] for item in every_item(datalist)}) == 32
     assert "32 images have no patient id" in caplog.text
     assert "leakage between sections cannot be excluded" in notes(datalist)
+    assert datalist.info["built"]["images_without_patient"] == films_without_patient(datalist) == 32
+
+
+def test_the_header_says_of_how_many_films_the_patient_is_unknown(tmp_path):
+    table = rows()
+    for row in table[:6]:
+        row["patient_id"] = ""
+    table[0]["label"] = ""  # in the archive, and in no section
+    datalist = build(tmp_path, archive(tmp_path, table), settings=SplitSettings(rounds=0))
+    assert len(every_item(datalist)) == 31
+    assert datalist.info["built"]["images_without_patient"] == 5
+    save_datalist(datalist, tmp_path / "datalist.json")
+    assert films_without_patient(load_datalist(tmp_path / "datalist.json")) == 5
 
 
 def dicom(path, patient, seed):

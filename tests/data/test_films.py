@@ -13,7 +13,6 @@ from monai_kd.data import (
     Datalist,
     FilmDataset,
     collate_items,
-    describe_datalist,
     find_films,
     read_radiograph,
     save_datalist,
@@ -78,28 +77,6 @@ def test_a_batch_keeps_what_every_item_has():
     batch = collate_items(items)
     assert sorted(batch) == ["image", "index", "sex"]
     assert batch["sex"] == [None, "F"]
-
-
-def test_a_description_counts_and_names_nobody(tmp_path):
-    items = [
-        {
-            "image": "SMITH.png",
-            "label": [1, None],
-            "patient_id": "p",
-            "regions": [{"box": [0, 0, 1, 1]}],
-        },
-        {"image": "MILLER.png", "label": [0, 1], "patient_id": "p", "regions": [], "site": "north"},
-    ]
-    datalist = Datalist(["a", "b"], False, {"test": items}, tmp_path)
-    assert describe_datalist(datalist) == {
-        "test": {
-            "images": 2,
-            "patients": 1,
-            "positives": {"a": 1, "b": 1},
-            "regions": 1,
-            "sites": {"north": 1},
-        }
-    }
 
 
 def test_what_monais_compose_wraps_is_still_a_problem_of_one_film(tmp_path):

@@ -116,6 +116,30 @@ def test_the_pictures_are_as_many_as_asked_for(tmp_path):
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["id0.png", "id1.png"]
 
 
+def test_pictures_of_an_earlier_evaluation_go(tmp_path):
+    seen(tmp_path, films([(8, 8)]))
+    old = tmp_path / "pictures" / "id0.png"
+    seen(tmp_path, films([]))
+    assert old.exists()  # not in a run: it may be anybody's
+    (tmp_path / "evaluation.json").write_text("{}")
+    (tmp_path / "pictures" / "worst").mkdir()
+    seen(tmp_path, films([]))
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["worst"]
+
+
+def test_of_a_diverged_network_nothing_is_said_or_drawn(tmp_path):
+    nan = torch.full((1, 2), torch.nan)
+    state = evaluate(SeesSpots(), [films([(8, 8)])], regions(tmp_path), answer=lambda _: nan)
+    assert state.summary == {}
+    assert list((tmp_path / "pictures").iterdir()) == []
+
+
+def test_a_film_that_could_not_be_read_is_left_out(tmp_path):
+    batch = films([(8, 8)], [(16, 4)], problem=["damaged", ""])
+    assert seen(tmp_path, batch)["n"] == 1
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["id1.png"]
+
+
 def test_the_summary_is_that_of_the_metrics(tmp_path, monkeypatch):
     given = {}
 

@@ -2,6 +2,7 @@
 """From a batch's answer to the files of an evaluation."""
 
 import csv
+import hashlib
 import json
 import math
 
@@ -127,6 +128,43 @@ def test_a_diverged_network_scores_nan_and_is_said(caplog):
     state = evaluate([batch(0, 1)], *metrics(), answer=lambda b: torch.full((2, 2), math.nan))
     assert all(math.isnan(value) for value in state.metrics.values())
     assert "not numbers" in caplog.text
+
+
+def test_films_that_could_not_be_read_are_counted_and_not_scored():
+    films = batch(0, 1, 2, 3, problem=["", "", "damaged", ""])
+    plain = evaluate([batch(0, 1, 3)], *metrics())
+    state = evaluate([films], *metrics())
+    assert state.summary == plain.summary | {"unreadable": 1}
+    assert state.metrics == plain.metrics
+    assert len(state.predictions["prob"]) == 4  # the table names them all
+
+
+def test_a_readable_film_without_a_number_still_means_that_the_network_diverged(caplog):
+    films = batch(0, 1, 2, problem=["", "", "damaged"])
+    answer = torch.tensor([[0.0, 1.0], [math.nan, 0.0], [0.0, 0.0]])
+    assert evaluate([films], *metrics(), answer=lambda _: answer).summary == {}
+    assert "not numbers" in caplog.text
+
+
+def test_when_no_film_could_be_read_nothing_is_said(caplog):
+    state = evaluate([batch(0, 1, problem=["damaged", "damaged"])], *metrics())
+    assert state.summary == {}
+    assert math.isnan(state.metrics["val_macro_auroc"])
+    assert "None of the films could be read" in caplog.text
+
+
+def test_the_evaluation_knows_its_tables(tmp_path):
+    predictions = PredictionsCSV(tmp_path / "predictions.csv", findings=["no", "yes"])
+    (tmp_path / "lesions.csv").write_text("id\n")
+    path = tmp_path / "evaluation.json"
+    evaluate([batch(0, 1)], *metrics(), predictions, EvaluationJSON(path, section="test"))
+    assert json.loads(path.read_text())["files"] == {
+        name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("predictions.csv", "lesions.csv")
+    }
+    (tmp_path / "lesions.csv").unlink()
+    evaluate([batch(0, 1)], *metrics(), EvaluationJSON(path, section="test"))
+    assert list(json.loads(path.read_text())["files"]) == ["predictions.csv"]
 
 
 def test_sections_are_added_and_replaced(tmp_path):

@@ -84,7 +84,8 @@ def test_the_summary_is_json_and_keeps_what_was_there(tmp_path):
     plain = evaluate(section()).summary
     summary = evaluate(section(), evidence(validated(tmp_path))).summary
     assert {key: summary[key] for key in plain} == plain
-    assert set(summary) - set(plain) == {"calibration", "operating_points", "subgroups"}
+    added = {"calibration", "operating_points", "shared_with_validation", "subgroups"}
+    assert set(summary) - set(plain) == added
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     groups = {(row["by"], row["group"]) for row in summary["subgroups"]}
     assert {("sex", "F"), ("sex", "M"), ("age", "18 to 39")} <= groups
@@ -100,6 +101,7 @@ def test_without_validation_the_log_says_what_to_do(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         summary = evaluate(section(), evidence(tmp_path / "none.csv")).summary
     assert summary["operating_points"] == []
+    assert "shared_with_validation" not in summary
     assert summary["calibration"]["temperature"] is None
     assert summary["calibration"]["ece"] > 0
     assert len(summary["subgroups"]) > 2
@@ -112,11 +114,14 @@ def test_without_validation_the_log_says_what_to_do(tmp_path, caplog):
 def test_films_that_are_judged_where_they_were_chosen_are_told(tmp_path, caplog):
     path = validated(tmp_path, section())
     with caplog.at_level(logging.WARNING):
-        evaluate(section(), evidence(path))
+        summary = evaluate(section(), evidence(path)).summary
+    assert summary["shared_with_validation"] == 80
     assert "chosen on 80 of the films that they are judged on" in caplog.text
     caplog.clear()
-    evaluate(section(first=500), evidence(path))
+    summary = evaluate(section(first=500), evidence(path)).summary
+    assert summary["shared_with_validation"] == 0
     assert caplog.text == ""
+    assert evaluate(section(first=50), evidence(path)).summary["shared_with_validation"] == 30
 
 
 def test_the_columns_of_validation_are_found_by_name(tmp_path):
@@ -139,6 +144,15 @@ def test_a_diverged_network_gets_no_evidence(tmp_path):
     batch = section()
     batch["logits"][0, 0] = torch.nan
     assert evaluate(batch, evidence(validated(tmp_path))).summary == {}
+
+
+def test_a_film_that_could_not_be_read_is_as_if_it_were_not_there(tmp_path):
+    path, whole = validated(tmp_path), section()
+    rest = {key: values[1:] for key, values in whole.items()}
+    whole |= {"problem": ["damaged"] + [""] * 79}
+    whole["logits"][0] = torch.nan  # whatever is said of a black image
+    with_it, without = (evaluate(batch, evidence(path)).summary for batch in (whole, rest))
+    assert with_it == without | {"unreadable": 1}
 
 
 def test_a_saturated_answer_is_compared_as_the_table_shows_it(tmp_path):

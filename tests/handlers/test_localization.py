@@ -6,11 +6,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Events
 
+from monai_kd.explain import explain
 from monai_kd.handlers import Localization, lesion_boxes
 from monai_kd.metrics import Candidates, froc_score
 from tests.handlers.small_evaluation import FINDINGS, SeesSpots, evaluate, films
@@ -82,6 +85,79 @@ def test_without_regions_there_is_nothing_to_say(tmp_path):
     del bare["region_mask"]
     assert localize(tmp_path, [bare]) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_of_an_earlier_evaluation_go(tmp_path):
+    localize(tmp_path, [films([HIT], [])])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["candidates.csv", "lesions.csv"]
+    assert localize(tmp_path, [films([HIT], [], drawn=False)]) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_diverged_network_nothing_is_said_or_written(tmp_path):
+    handler = Localization(SeesSpots(), tmp_path, FINDINGS, activation="softmax")
+    nan = torch.full((2, 2), torch.nan)
+    state = evaluate(SeesSpots(), [films([HIT], [])], handler, answer=lambda _: nan)
+    assert state.summary == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_could_not_be_read_is_left_out(tmp_path):
+    batch = films([HIT], [HIT], [], problem=["", "damaged", ""])
+    spot = localize(tmp_path, [batch])["spot"]
+    assert (spot["images"], spot["lesions"]) == (2, 1)
+
+
+def asked(monkeypatch):
+    """Record the findings whose maps are made, one list per film."""
+    columns = []
+
+    def remember(network, image, *, finding, method):
+        columns.extend(finding.tolist())
+        return explain(network, image, finding=finding, method=method)
+
+    monkeypatch.setattr("monai_kd.handlers.localization.explain", remember)
+    return columns
+
+
+def test_no_map_is_made_of_a_finding_that_nobody_drew(tmp_path, monkeypatch):
+    batches = [films([HIT, (20, 20)], [GHOST], label=[1, 0]), films([(4, 16), GHOST], [], first=2)]
+    columns = asked(monkeypatch)
+    every = localize(tmp_path / "every", batches)
+    assert [1, 0] not in columns
+    assert [0, 1] in columns  # "none" is absent from a film, and might be drawn on the next
+    columns.clear()
+    assert localize(tmp_path / "drawn", batches, drawn=["spot"]) == every
+    assert columns == [[1]] * 4
+    for name in ("candidates.csv", "lesions.csv"):
+        assert (tmp_path / "drawn" / name).read_text() == (tmp_path / "every" / name).read_text()
+    columns.clear()
+    assert localize(tmp_path, batches, drawn=[]) is None
+    assert columns == []
+
+
+def test_a_film_takes_little_memory(tmp_path):
+    heat = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    handler = Localization(SeesSpots(), tmp_path, FINDINGS, activation="softmax", drawn=["spot"])
+    kept = []
+    handler._heat = lambda *_: heat
+    engine_films = films([])
+    evaluate(SeesSpots(), [engine_films], handler, Keep(handler, kept))
+    (film,) = kept
+    assert len(film.score) == 20
+    assert len(pickle.dumps(film)) < 1500
+
+
+class Keep:
+    """Look at what a handler holds before it is done."""
+
+    def __init__(self, handler, kept):
+        self.handler, self.kept = handler, kept
+
+    def attach(self, engine):
+        engine.add_event_handler(
+            Events.ITERATION_COMPLETED, lambda _: self.kept.extend(self.handler._films)
+        )
 
 
 def test_the_files_say_it_all_again(tmp_path):

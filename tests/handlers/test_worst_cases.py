@@ -154,16 +154,23 @@ def test_of_findings_of_their_own_the_one_that_costs_most_is_drawn(tmp_path):
     assert cases[0]["label"] == {"none": None, "spot": 0}
 
 
-def test_films_whose_label_is_unknown_or_answer_no_number_are_left_out(tmp_path):
-    batch = films([(8, 8)], [(8, 8)], [(8, 8)])
+def test_films_whose_label_is_unknown_are_left_out(tmp_path):
+    batch = films([(8, 8)], [(8, 8)])
     batch["label"][0] = math.nan
-    answer = torch.tensor([[9.0, 0.0], [math.nan, 0.0], [1.0, 0.0]])
+    answer = torch.tensor([[9.0, 0.0], [1.0, 0.0]])
     (case,) = worst(tmp_path, [batch], answer=lambda _: answer)
     assert case["loss"] == pytest.approx(np.log1p(np.e), rel=1e-5)
     nothing = films([(8, 8)], label=[0])
     nothing["label"][:] = math.nan
     assert worst(tmp_path, [nothing]) is None
     assert pictures(tmp_path) == []  # those of the run before are gone
+
+
+def test_of_a_diverged_network_there_are_no_worst_films(tmp_path):
+    batch, answer = films([(8, 8)], [(8, 8)]), torch.tensor([[math.nan, 0.0], [1.0, 0.0]])
+    worst(tmp_path, [batch])
+    assert worst(tmp_path, [batch], answer=lambda _: answer) is None
+    assert pictures(tmp_path) == []
 
 
 def test_a_film_that_could_not_be_read_is_left_out(tmp_path):

@@ -27,6 +27,13 @@ def write_run(folder, *, skill=1.2, seed=0, n=60, section="test", **config) -> P
     return folder
 
 
+def seed_runs(folder, *, skill, seeds=(0, 1, 2, 10), first=0):
+    """Write evaluated runs ``seed_0``, ``seed_1``, ...; their seeds begin with ``first``."""
+    for seed in seeds:
+        write_run(folder / f"seed_{seed}", skill=skill, seed=first + seed)
+    return folder
+
+
 def write_predictions(folder, prob, label):
     header = ["id", "patient_id", "sex", *(f"label_{f}" for f in FINDINGS)]
     rows = [

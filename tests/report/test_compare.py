@@ -10,7 +10,7 @@ import pytest
 
 from monai_kd.report import compare_runs, compare_seeds
 from monai_kd.utils import MonaiKDError
-from tests.report.run_folders import write_csv, write_localization, write_run
+from tests.report.run_folders import seed_runs, write_csv, write_localization, write_run
 
 
 @pytest.fixture
@@ -47,71 +47,34 @@ def test_all_of_it_is_json_without_ids_or_paths(runs, tmp_path):
     assert gain["difference"] == pytest.approx(gain["ours"] - gain["theirs"])
 
 
-def test_the_froc_score_is_compared_when_both_runs_have_candidates(runs):
-    write_localization(runs[0], found=1.0)
-    write_localization(runs[1], found=0.2, seed=1)
-    gain = compare_runs(*runs).gains[-1]
-    assert (gain.score, gain.by, gain.group) == ("froc_score", "finding", "viral")
-    assert gain.films == 40
-    assert gain.ours == 1.0  # every lesion scores above every false positive
-    assert gain.theirs < 0.5
-    assert gain.difference.estimate == pytest.approx(gain.ours - gain.theirs)
-    assert gain.verdict == "gain shown"
+@pytest.mark.parametrize("compare", [compare_runs, compare_seeds])
+def test_a_score_that_is_named_twice_is_refused(runs, compare):
+    with pytest.raises(ValueError, match=r"each score once, got accuracy twice"):
+        compare(*runs, metrics=["accuracy", "brier", "accuracy"])
 
 
-def test_one_run_without_candidates_is_compared_without_the_froc_score(runs):
-    write_localization(runs[0])
-    assert "froc_score" not in {gain.score for gain in compare_runs(*runs).gains}
-
-
-def test_other_lesions_are_refused(runs):
+def test_patients_that_are_not_known_are_not_counted(runs):
     for run in runs:
-        write_localization(run)
-    replace_text(runs[1] / "lesions.csv", "i3,p1,viral,1", "i3,p1,viral,2")
-    with pytest.raises(MonaiKDError, match=r"same drawn lesions, got 40 films in common, 1 of"):
-        compare_runs(*runs)
+        write_run(run, films_without_patient=4)
+    found = compare_runs(*runs)
+    assert found.patients is None
+    assert any("such a film counts as a patient of its own" in note for note in found.notes)
+    assert "films_without_patient" not in found.settings
 
 
-def test_broken_candidates_are_refused(runs):
+def test_a_learning_rate_that_changed_on_the_way_is_said(runs):
+    write_run(runs[1], resumed=[{"after_epoch": 3, "learning_rate": 0.1}, {"max_epochs": 4}])
+    notes = compare_runs(*runs).notes
+    assert "B was resumed with another learning_rate than it began with." in notes
+    assert not any(note.startswith("A was resumed") for note in notes)
+
+
+def test_films_of_small_groups_are_counted(runs):
     for run in runs:
-        write_localization(run)
-    replace_text(runs[1] / "candidates.csv", "repeat", "again")
-    with pytest.raises(MonaiKDError, match=r"candidates.csv must hold id, score, box and lesion"):
-        compare_runs(*runs)
-
-
-def test_a_run_that_is_not_evaluated_is_named(runs, tmp_path):
-    with pytest.raises(MonaiKDError, match=r"^B: the run must be evaluated"):
-        compare_runs(runs[0], tmp_path / "none")
-
-
-def test_a_folder_of_seeds_is_told_from_a_run(runs, tmp_path):
-    seed_runs(tmp_path / "many", skill=1.0)
-    with pytest.raises(MonaiKDError, match=r"^B: .* It holds runs of several seeds: add `--seeds`"):
-        compare_runs(runs[0], tmp_path / "many")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda rows: [], r"^A: read_predictions: `path` must have `label_` and `prob_` of each"),
-        (lambda rows: rows[:1], r"^A: read_predictions: `path` must hold at least one film"),
-        (
-            lambda rows: [*rows[:5], f"{rows[5].rpartition(',')[0]},nan", *rows[6:]],
-            r"^A: read_predictions: .* probabilities in \[0, 1\], got 1 films with others or NaN",
-        ),
-        (
-            lambda rows: [rows[0], *(f"other {row}" for row in rows[1:])],
-            r"must have predicted the same films, got 0 in common of 60 and 60",
-        ),
-    ],
-    ids=["empty", "no film", "NaN", "other ids"],
-)
-def test_a_table_that_cannot_be_used_is_said_in_one_sentence(runs, spoil, message):
-    path = runs[0] / "predictions.csv"
-    path.write_text("\n".join(spoil(path.read_text().splitlines())) + "\n")
-    with pytest.raises(MonaiKDError, match=message):
-        compare_runs(*runs)
+        text = (run / "predictions.csv").read_text()
+        (run / "predictions.csv").write_text(text.replace(",F,", ",O,", 3))
+    notes = compare_runs(*runs).notes
+    assert "By sex, 3 films in groups of fewer than 10 are not shown." in notes
 
 
 def test_one_class_only_is_refused(runs):
@@ -127,20 +90,6 @@ def test_another_section_is_refused(runs):
     write_run(runs[1], section="validation")
     with pytest.raises(MonaiKDError, match=r"the same `section`, got test and validation"):
         compare_runs(*runs)
-
-
-def test_without_evaluation_json_the_activation_is_read_off_the_probabilities(runs):
-    expected = compare_runs(*runs).gains
-    for run in runs:
-        (run / "evaluation.json").write_text("{half")
-        (run / "config.json").unlink()
-    assert compare_runs(*runs).gains == expected
-
-
-def seed_runs(folder, *, skill, seeds=(0, 1, 2, 10), first=0):
-    for seed in seeds:
-        write_run(folder / f"seed_{seed}", skill=skill, seed=first + seed)
-    return folder
 
 
 def test_seeds_are_paired_by_number_and_their_gains_are_averaged(tmp_path):
@@ -180,9 +129,20 @@ def test_folders_without_common_seeds_are_refused(runs):
         compare_seeds(*runs)
 
 
-def test_a_seed_that_is_not_evaluated_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"rate": 0.2}, r"^B: all seeds must be trained with the same settings, got different `ra"),
+        ({"resumed": [1]}, r"got different `resumed`"),
+        ({"seed": 0}, r"^B: each run must be trained with a seed of its own, got 1 whose"),
+        ({"section": "validation"}, r"^B: all seeds must be evaluated on the same section, got 2"),
+    ],
+)
+def test_seeds_of_different_methods_are_refused(tmp_path, other, message):
     ours = seed_runs(tmp_path / "a", skill=1.0)
     theirs = seed_runs(tmp_path / "b", skill=1.0)
-    (theirs / "seed_10" / "predictions.csv").unlink()
-    with pytest.raises(MonaiKDError, match=r"^B, seed 10: the run must be evaluated"):
+    write_run(theirs / "seed_2", seed=2, precision="float16", versions={})
+    compare_seeds(ours, theirs)
+    write_run(theirs / "seed_2", **({"seed": 2} | other))
+    with pytest.raises(MonaiKDError, match=message):
         compare_seeds(ours, theirs)

@@ -71,3 +71,16 @@ def test_runs_that_are_not_there_are_said(folder, tmp_path_factory, seeds):
     place = folder if seeds else tmp_path_factory.mktemp("empty")
     with pytest.raises(MonaiKDError, match=r"must hold the runs seed_0, seed_1, .* of"):
         summarize_seeds(place, seeds=seeds)
+
+
+def test_runs_of_different_methods_are_refused(folder):
+    write_run(folder / "seed_2", seed=2, rate=0.2)
+    with pytest.raises(MonaiKDError, match=r"trained with the same settings, got different `rate`"):
+        summarize_seeds(folder)
+
+
+def test_patients_that_are_not_known_are_not_counted(folder):
+    assert summarize_seeds(folder).patients == 30
+    for seed in range(4):
+        write_run(folder / f"seed_{seed}", seed=seed, films_without_patient=60)
+    assert summarize_seeds(folder).patients is None

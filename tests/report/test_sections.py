@@ -7,9 +7,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from monai_kd.report.common import is_interval, last_part, main_section, scale_start
+from monai_kd.metrics import Predictions
+from monai_kd.report.common import chosen_on_judged, is_interval, last_part, scale_start, turned
 from monai_kd.report.run_files import RunFiles, read_run
 from monai_kd.report.sections import SECTIONS
 from tests.report.fake_evidence import add_evidence
@@ -131,10 +133,38 @@ def test_looking_better_than_at_random_needs_an_interval_above_0(low, shown):
     assert found["beyond"]["shown"] is shown
 
 
-def test_the_control_is_a_row_of_its_own():
-    regions = {"mass_inside": 0.2, "n": 41, "control": {"mass_inside": 0.06}}
-    models = told("regions", decision_regions=regions)["models"]
-    assert models["same network, random weights"] == {"mass_inside": 0.06, "n": 41}
+def looks(n, empty=0, **others):
+    return {"mass_inside": 0.2, "n": n, "empty": empty} | others
+
+
+def test_the_control_is_a_row_of_its_own_with_its_own_films():
+    beyond = {"mass_inside": 0.1, "mass_inside_ci": [0.01, 0.2]}
+    ours = looks(54, 7, control={"mass_inside": 0.06, "n": 8}, beyond_control=beyond)
+    found = told("regions", decision_regions=ours)
+    assert found["models"]["same network, random weights"] == {"mass_inside": 0.06, "n": 8}
+    assert found["beyond"]["pairs"] == 8
+    assert found["with_empty"]
+
+
+def test_an_old_control_without_a_number_of_films_gets_none():
+    found = told("regions", decision_regions=looks(54, control={"mass_inside": 0.06}))
+    assert "n" not in found["models"]["same network, random weights"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "other"),
+    [
+        (looks(60), looks(60), False), (looks(54, 7), looks(60, 1), True),
+        (looks(60, 1), looks(60, 1), True), (looks(54), looks(60), True),
+    ],
+)  # fmt: skip
+def test_rows_of_different_films_are_known_as_such(ours, theirs, other):
+    runs = [
+        RunFiles(Path(), evaluation={"sections": {"test": {"n": 90, "decision_regions": one}}})
+        for one in (ours, theirs)
+    ]
+    assert SECTIONS["regions"](*runs)["other_films"] is other
+    assert SECTIONS["regions"](runs[0], None)["other_films"] is False
 
 
 def film(**changes):
@@ -154,16 +184,40 @@ def test_a_wrong_answer_is_marked_and_no_other():
     assert [one["wrong"] for one in found["answers"]] == [False, True, False]
 
 
+def table(**metadata):
+    """Predictions of which only these columns matter."""
+    n = len(next(iter(metadata.values())))
+    return Predictions(["a"], [str(i) for i in range(n)], None, np.ones((n, 1)), np.ones((n, 1)),
+                       metadata)  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("age", "words"),
+    ("known", "words"),
     [
-        (54, "F, 54 years, PA"), ("054Y", "F, 54 years, PA"), (54.0, "F, 54 years, PA"),
-        (91, "F, 90 years or older, PA"), ("", "F, PA"), ("Planted^Name", "F, PA"),
+        ({"age": 54}, "F, aged 40 to 59, PA"), ({"age": "054Y"}, "F, aged 40 to 59, PA"),
+        ({"age": 91}, "F, PA"),  # the only one of that age
+        ({"age": ""}, "F, PA"), ({"age": None}, "F, PA"), ({"age": "Planted^Name"}, "F, PA"),
+        ({"view": "oblique"}, "F"), ({"site": "north"}, "F, PA, site north"),
+        ({"site": "Planted^Name"}, "F, PA"), ({"sex": ""}, "PA"),
     ],
 )  # fmt: skip
-def test_of_a_patient_only_what_is_no_name_is_told(age, words):
-    known = film(age=age, sex="F", view="PA", site="", patient_id="p1")
-    assert told("worst", worst_cases=[known])[0]["about"] == words
+def test_of_a_film_only_what_ten_films_share_is_told(known, words):
+    case = film(sex="F", view="PA", site="", patient_id="p1") | known
+    evaluation = {"sections": {"test": {"n": 20, "worst_cases": [case]}}}
+    columns = {
+        "sex": ["F"] * 10 + ["M"] * 10, "age": ["45"] * 10 + ["91"] + [""] * 9,
+        "view": ["PA"] * 19 + ["oblique"],
+        "site": ["north"] * 10 + ["Planted^Name"] + [""] * 9,
+    }  # fmt: skip
+    run = RunFiles(Path(), evaluation=evaluation, predictions=table(**columns))
+    assert told("worst", run)[0]["about"] == words
+
+
+def test_without_predictions_the_groups_of_the_evaluation_are_told():
+    case = film(sex="F", view="oblique", age=45)
+    groups = [{"by": "sex", "group": "F", "n": 12}]
+    assert told("worst", worst_cases=[case], subgroups=groups)[0]["about"] == "F"
+    assert told("worst", worst_cases=[case])[0]["about"] == ""
 
 
 def test_a_wide_picture_stands_above_its_words(full, tmp_path):
@@ -188,6 +242,95 @@ def test_groups_stay_in_their_order_and_share_an_axis():
     assert found["scale_from"] == pytest.approx(0.3)
 
 
+def test_films_in_no_group_are_counted_by_column():
+    rows = [
+        {"by": "sex", "group": "F", "n": 50}, {"by": "sex", "group": "M", "n": 40},
+        {"by": "view", "group": "PA", "n": 83},
+    ]  # fmt: skip
+    found = told("subgroups", subgroups=rows)
+    assert found["left_out"] == {"Sex": 0, "View": 7}
+
+
+def described(**changes):
+    row = {"images": 30, "patients": 30, "positives": {"a": 9}, "regions": 0, "sites": {}}
+    return row | changes
+
+
+@pytest.mark.parametrize(
+    ("row", "cell"),
+    [
+        (described(), "9"),
+        (described(positives={"a": 0}), "–"),  # noqa: RUF001
+        (described(positives={"a": None}, known={"a": 0}), "–"),  # noqa: RUF001
+        (described(positives={"a": 0}, known={"a": 30}), "0"),
+        (described(known={"a": 12}), "9 of 12"),
+    ],
+)
+def test_no_known_label_is_a_dash_and_not_a_0(row, cell):
+    found = told("data", RunFiles(Path(), config={"data": {"unlabeled_1": row}}))
+    assert found["rows"]["unlabeled_1"]["positives"] == {"a": cell}
+
+
+def test_sites_of_few_films_are_one():
+    rows = {
+        "labeled": described(sites={"north": 20, "Planted^Name": 4, "south": 6}),
+        "test": described(sites={"north": 10, "south": 8, "hut": 1}),
+    }
+    found = told("data", RunFiles(Path(), config={"data": rows}))
+    assert found["sites"] == ["north", "south", "other"]
+    assert found["rows"]["labeled"]["sites"] == {"north": 20, "other": 4, "south": 6}
+    assert found["rows"]["test"]["sites"] == {"north": 10, "south": 8, "other": 1}
+
+
+def of_section(name, config=None, **summary):
+    evaluation = {"sections": {name: {"n": 300, **summary}}}
+    return RunFiles(Path(), evaluation=evaluation, config=config or {})
+
+
+def test_unknown_patients_are_not_counted():
+    run = of_section("test", {"films_without_patient": 4, "data": {"test": described()}},
+                     patients=183)  # fmt: skip
+    assert SECTIONS["headline"](run, None)["patients"] is None
+    assert SECTIONS["data"](run, None)["rows"]["test"]["patients"] is None
+    assert any("patient of 4 films" in said for said in SECTIONS["limits"](run, None))
+    known = of_section("test", {"films_without_patient": 0}, patients=183)
+    assert SECTIONS["headline"](known, None)["patients"] == 183
+    assert not any("patient of" in said for said in SECTIONS["limits"](known, None))
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("labeled", "films of the training"), ("unlabeled_1", "films of the training"),
+        ("validation", "films that chose the epoch"), ("test", None), ("holdout", None),
+    ],
+)  # fmt: skip
+def test_films_that_the_model_has_met_before_are_named(section, words):
+    run = of_section(section)
+    assert SECTIONS["headline"](run, None)["judged_on"] == words
+    said = " ".join(SECTIONS["limits"](run, None))
+    assert ("they flatter the model" in said) == bool(words)
+    assert words is None or words in said
+    assert SECTIONS["headline"](of_section(section, external={"drop": 0.1}), None)[
+        "judged_on"
+    ] is None  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("section", "summary", "shared"),
+    [
+        ("test", {}, 0), ("test", {"shared_with_validation": 12}, 12),
+        ("validation", {}, 300), ("validation", {"shared_with_validation": 0}, 0),
+        ("validation", {"external": {"drop": 0.1}}, 0),
+    ],
+)  # fmt: skip
+def test_films_that_chose_the_threshold_are_counted(section, summary, shared):
+    run = of_section(section, **summary)
+    assert chosen_on_judged(run) == shared
+    points = of_section(section, **summary, operating_points=[row()])
+    assert bool(SECTIONS["operating_points"](points, None)["shared"]) is bool(shared)
+
+
 def test_hashes_are_those_of_the_files(tmp_path):
     import hashlib
 
@@ -209,12 +352,11 @@ def test_no_knob_is_a_path_or_an_expression(full):
 
 
 def test_small_helpers():
-    assert main_section({"sections": {"validation": {"n": 1}, "test": {}}}) == (
-        "validation",
-        {"n": 1},
-    )
     assert is_interval([0.1, 0.2])
     assert not is_interval([0.1, float("nan")])
     assert not is_interval(None)
+    assert turned([-0.1, 0.3]) == [-0.3, 0.1]
+    assert turned([0.2, 0.3], around=1) == pytest.approx([0.7, 0.8])
+    assert turned([0.2, None]) is None
     assert scale_start([[0.62, 0.7], None]) == 0.5
     assert last_part("C:\\films\\Planted^Name\\run") == "… / run"

@@ -18,8 +18,9 @@ def test_without_a_file_the_defaults_hold(tmp_path):
     assert read_json(tmp_path / "absent.json") is None
 
 
-def test_a_broken_file_is_said(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe", b"3"])
+def test_a_broken_file_is_said(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(MonaiKDError, match=r"config\.json in the run directory must be JSON"):
         read_settings(tmp_path)
 
@@ -38,6 +39,66 @@ def test_a_resumed_run_keeps_its_settings(tmp_path):
     assert (tmp_path / "config.json").read_text() == before
     write_settings(tmp_path, {"backbone": "resnet18", "max_epochs": 9}, resume=True)
     assert read_settings(tmp_path)["max_epochs"] == 9
+
+
+def trained(folder, epochs):
+    import torch
+
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save({"epoch": epochs}, folder / "checkpoints" / "last.pt")
+
+
+def test_a_learning_rate_that_changes_on_the_way_stays_with_the_epochs_it_was_used_for(tmp_path):
+    write_settings(tmp_path, {"learning_rate": 0.1, "precision": "float16", "max_epochs": 5})
+    trained(tmp_path, 3)
+    trained(tmp_path / "teacher", 7)
+    now = {"learning_rate": 0.2, "precision": "float32", "max_epochs": 5}
+    write_settings(tmp_path, now, resume=True)
+    settings = read_settings(tmp_path)
+    assert (settings["learning_rate"], settings["precision"]) == (0.2, "float32")
+    done = {"after_epoch": 3, "after_teacher_epoch": 7}
+    earlier = [{**done, "learning_rate": 0.1, "precision": "float16"}]
+    assert settings["resumed"] == earlier
+    write_settings(tmp_path, now, resume=True)
+    assert read_settings(tmp_path)["resumed"] == earlier
+    write_settings(tmp_path, {**now, "learning_rate": 0.3}, resume=True)
+    assert read_settings(tmp_path)["resumed"] == [*earlier, {**done, "learning_rate": 0.2}]
+
+
+def test_what_was_not_trained_with_leaves_no_trace(tmp_path):
+    write_settings(tmp_path, {"learning_rate": 0.1})
+    write_settings(tmp_path, {"learning_rate": 0.2}, resume=True)
+    assert "resumed" not in read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.2}, r"without an epoch left to train must keep `learning_rate`"),
+        ({"precision": "float16"}, r"must keep `precision`, got another value"),
+        ({"teacher_epochs": 9}, r"must keep `teacher_epochs`, got another value"),
+        ({"max_epochs": 4}, r"`max_epochs` .* at least the 5 epochs that it has trained, got 4"),
+        ({"teacher_epochs": 2}, r"`teacher_epochs` .* at least the 3 epochs .* got 2"),
+    ],
+)
+def test_what_no_epoch_would_be_trained_with_is_refused(tmp_path, changes, message):
+    began = {"learning_rate": 0.1, "precision": "float32", "max_epochs": 5, "teacher_epochs": 3}
+    write_settings(tmp_path, began)
+    trained(tmp_path, 5)
+    trained(tmp_path / "teacher", 3)
+    before = (tmp_path / "config.json").read_text()
+    with pytest.raises(MonaiKDError, match=message):
+        write_settings(tmp_path, began | changes, resume=True)
+    assert (tmp_path / "config.json").read_text() == before
+    write_settings(tmp_path, began | {"learning_rate": 0.2, "max_epochs": 6}, resume=True)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_left_to_those_who_go_on_from_it(tmp_path):
+    write_settings(tmp_path, {"learning_rate": 0.1})
+    trained(tmp_path, 5)
+    (tmp_path / "checkpoints" / "last.pt").write_bytes(b"half")
+    write_settings(tmp_path, {"learning_rate": 0.2}, resume=True)
+    assert read_settings(tmp_path)["learning_rate"] == 0.2
 
 
 @pytest.mark.parametrize(("word", "value"), [(True, True), ("true", True), ("False", False)])

@@ -12,6 +12,7 @@ from monai_kd.report.common import (
     block,
     data_uri,
     main_section,
+    patients_unknown,
     scale_start,
 )
 from monai_kd.report.curve_plots import precision_recall_png, roc_png
@@ -53,6 +54,7 @@ def findings(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
         "rows": rows,
         "scale_from": scale_start(list(summary["auroc_ci"].values())),
         "with_baseline": bool(other),
+        "patients_in_part": patients_unknown(run) > 0,
         "with_auprc": bool(auprc),
     }
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from monai_kd.report.common import block, data_uri, is_interval, scale_start
+from monai_kd.report.caveats import ECE_NOTE, shared_note
+from monai_kd.report.common import (
+    block,
+    data_uri,
+    limits_or_none,
+    patients_unknown,
+    scale_start,
+    summary_of,
+    turned,
+)
 from monai_kd.report.curve_plots import reliability_png
 from monai_kd.report.run_files import RunFiles
 
@@ -33,6 +42,7 @@ def operating_points(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any]
     return {
         "rows": [{**row, "counts": _counts(row)} for row in rows],
         "sentences": [{**row, **said} for row, said in sentences if said],
+        "shared": shared_note(run),
         "stated": any(row.get("prevalence") is not None for row in rows),
     }
 
@@ -58,17 +68,14 @@ def _in_a_hundred(row: dict[str, Any]) -> dict[str, Any] | None:
         return None
     return {
         "found": round(100 * sensitivity),
-        "found_ci": _hundred(row.get("sensitivity_ci")),
+        "found_ci": _hundred(limits_or_none(row.get("sensitivity_ci"))),
         "alarms": round(100 * (1 - specificity)),
-        "alarms_ci": _hundred(row.get("specificity_ci"), turned=True),
+        "alarms_ci": _hundred(turned(row.get("specificity_ci"), around=1)),
     }
 
 
-def _hundred(limits: Any, *, turned: bool = False) -> list[int] | None:
-    if not is_interval(limits):
-        return None
-    low, high = (1 - limits[1], 1 - limits[0]) if turned else limits
-    return [round(100 * low), round(100 * high)]
+def _hundred(limits: list[float] | None) -> list[int] | None:
+    return [round(100 * limit) for limit in limits] if limits else None
 
 
 def calibration(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
@@ -87,6 +94,8 @@ def calibration(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | No
         **found,
         "plot": data_uri(reliability_png(curves)) if curves else None,
         "confidence": _confidence(temperature),
+        "shared": shared_note(run) if temperature is not None else "",
+        "ece_note": ECE_NOTE,
         "helps": (found.get("ece_scaled") or 0.0) < (found.get("ece") or 0.0),
     }
 
@@ -115,6 +124,14 @@ def subgroups(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None
         groups.setdefault(_GROUPED_BY.get(row["by"], str(row["by"])), []).append(row)
     return {
         "groups": groups,
+        "left_out": {by: _left_out(run, rows) for by, rows in groups.items()},
+        "patients_known": not patients_unknown(run),
         "overall": block(run, "macro_auroc"),
         "scale_from": scale_start([row.get("macro_auroc_ci") for row in rows]),
     }
+
+
+def _left_out(run: RunFiles, rows: list[dict[str, Any]]) -> int:
+    """How many films are in no group of a column."""
+    films = summary_of(run).get("n") or 0
+    return max(films - sum(row.get("n") or 0 for row in rows), 0)

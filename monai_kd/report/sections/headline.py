@@ -12,9 +12,12 @@ from monai_kd.report.common import (
     METHODS,
     baseline_summary,
     block,
-    is_interval,
+    judged_on,
+    limits_or_none,
     main_section,
+    patients_unknown,
     scale_start,
+    turned,
 )
 from monai_kd.report.run_files import RunFiles
 
@@ -66,10 +69,12 @@ def headline(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
         "section": section,
         "activation": summary.get("activation"),
         "auroc": summary.get("macro_auroc"),
-        "ci": limits if is_interval(limits) else None,
+        "ci": limits_or_none(limits),
+        "judged_on": judged_on(run),
         "findings": len(summary.get("findings", [])),
         "n": summary.get("n"),
-        "patients": summary.get("patients"),
+        "unreadable": summary.get("unreadable"),
+        "patients": None if patients_unknown(run) else summary.get("patients"),
         "tiles": [tile for tile in tiles if tile["value"] is not None],
         "baseline": other,
         "difference": _difference(run, baseline),
@@ -87,12 +92,11 @@ def external(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
     found: dict[str, Any] | None = block(run, "external")
     if found is None:
         return None
-    drop, limits = found.get("drop"), found.get("drop_ci")
-    limits = limits if is_interval(limits) else None
+    drop, limits = found.get("drop"), limits_or_none(found.get("drop_ci"))
     return {
         **found,
         "change": None if drop is None else -drop,
-        "change_ci": [-limits[1], -limits[0]] if limits else None,
+        "change_ci": turned(limits),
         "shown": _drop_in_words(limits) if limits else None,
         "findings": _by_finding(found.get("per_finding") or {}),
         "alarming": bool(found.get("hints") or (limits and limits[0] > 0)),
@@ -105,9 +109,7 @@ def _by_finding(found: dict[str, Any]) -> list[dict[str, Any]]:
             "name": name,
             **row,
             "change": -row["drop"],
-            "change_ci": [-limit for limit in reversed(row["drop_ci"])]
-            if is_interval(row.get("drop_ci"))
-            else None,
+            "change_ci": turned(row.get("drop_ci")),
         }
         for name, row in found.items()
         if row.get("drop") is not None
@@ -121,10 +123,8 @@ def _drop_in_words(limits: Sequence[float]) -> str:
 
 
 def _difference(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
-    """Paired, and only if both runs have predicted the very same films."""
+    """Paired, so only where the predictions of both runs are at hand."""
     if baseline is None or run.predictions is None or baseline.predictions is None:
-        return None
-    if set(run.predictions.key) != set(baseline.predictions.key):
         return None
     ours, theirs = match_predictions(run.predictions, baseline.predictions)
     found = auroc_difference(ours.prob, theirs.prob, ours.label, patient_id=ours.patient_id)

@@ -4,13 +4,24 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
-from monai_kd.report.common import block, data_uri, last_part, main_section
+from monai_kd.report.common import (
+    block,
+    data_uri,
+    judged_on,
+    last_part,
+    main_section,
+    patients_unknown,
+    summary_of,
+)
+from monai_kd.report.rare import OTHER, pooled_counts
 from monai_kd.report.run_files import RunFiles
 
 __all__ = ["curves", "data", "hashes", "limits", "settings", "teacher", "versions"]
 
+_DASH = "–"  # noqa: RUF001
 _FEW_IMAGES, _FEW_CASES = 100, 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOLD_ELSEWHERE = {"sha256", "synthetic", "findings", "bundle"}
@@ -66,11 +77,43 @@ def data(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
     rows: dict[str, Any] | None = run.config.get("data")
     if not rows:
         return None
+    findings = list(next(iter(rows.values())).get("positives", {}))
+    sites: Counter[str] = Counter()
+    for row in rows.values():
+        sites.update(row.get("sites") or {})
+    told = pooled_counts(sites)
     return {
-        "findings": list(next(iter(rows.values())).get("positives", {})),
-        "rows": rows,
-        "sites": sorted({site for row in rows.values() for site in row.get("sites") or {}}),
+        "findings": findings,
+        "rows": {
+            name: {
+                **row,
+                "patients": None if patients_unknown(run) else row.get("patients"),
+                "sites": _pooled(row.get("sites") or {}, told),
+                "positives": {finding: _positives(row, finding) for finding in findings},
+            }
+            for name, row in rows.items()
+        },
+        "sites": sorted(told, key=lambda site: (site == OTHER, site)),
     }
+
+
+def _pooled(sites: dict[str, int], told: dict[str, int]) -> dict[str, int]:
+    """Films of a section by site; sites of few films in all sections are one."""
+    pooled: Counter[str] = Counter()
+    for site, films in sites.items():
+        pooled[site if site in told else OTHER] += films
+    return pooled
+
+
+def _positives(row: dict[str, Any], finding: str) -> str:
+    """How many films have the finding; of how many, where not all labels are known."""
+    found, images = row["positives"].get(finding), row.get("images")
+    if found is None:
+        return _DASH
+    if "known" not in row:  # of an older run: no finding anywhere means that nobody has looked
+        return str(found) if any(row["positives"].values()) else _DASH
+    known = row["known"].get(finding)
+    return str(found) if known == images else f"{found} of {known}" if known else _DASH
 
 
 def hashes(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None:
@@ -119,8 +162,8 @@ def _knob(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_knob(entry) for entry in value)
     if isinstance(value, str):
-        return last_part(value) or "–"  # noqa: RUF001
-    return "–" if value is None else str(value)  # noqa: RUF001
+        return last_part(value) or _DASH
+    return _DASH if value is None else str(value)
 
 
 def versions(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None:
@@ -130,8 +173,8 @@ def versions(run: RunFiles, baseline: RunFiles | None) -> dict[str, str] | None:
         run: the run that the page is about.
         baseline: not used.
     """
-    found: dict[str, str] | None = run.config.get("versions")
-    return found or None
+    found = run.config.get("versions")
+    return {str(name): str(told) for name, told in found.items()} if found else None
 
 
 def limits(run: RunFiles, baseline: RunFiles | None) -> list[str]:
@@ -141,13 +184,27 @@ def limits(run: RunFiles, baseline: RunFiles | None) -> list[str]:
         run: the run that the page is about.
         baseline: not used.
     """
-    found = main_section(run.evaluation)
     said = []
     if run.config.get("synthetic"):
         said.append("The films were drawn by a program. Nothing here speaks about patients.")
-    if found is None:
+    said += _files_aside(run)
+    unknown = patients_unknown(run)
+    if unknown:
+        said.append(
+            f"The patient of {unknown} films of the datalist is not known: films of one patient "
+            "may stand in two sections, and intervals may be too narrow."
+        )
+    if main_section(run.evaluation) is None:
         return said
-    section, summary = found
+    said += [*_too_few(run), *_not_apart(run)]
+    if not block(run, "external"):
+        said.append("The model was not tried on films of another site in this evaluation.")
+    return said
+
+
+def _too_few(run: RunFiles) -> list[str]:
+    summary = summary_of(run)
+    said = []
     if 0 < (summary.get("n") or 0) < _FEW_IMAGES:
         said.append(f"The test set is small ({summary['n']} images); see the intervals.")
     few = [
@@ -157,8 +214,25 @@ def limits(run: RunFiles, baseline: RunFiles | None) -> list[str]:
     ]
     if few:
         said.append(f"Fewer than {_FEW_CASES} cases with or without: {', '.join(few)}.")
-    if section != "test":
-        said.append(f"The numbers are of the section {section}, not of an untouched test set.")
-    if not block(run, "external"):
-        said.append("The model was not tried on films of another site in this evaluation.")
     return said
+
+
+def _not_apart(run: RunFiles) -> list[str]:
+    """What the judged films have served for before."""
+    found, before = main_section(run.evaluation), judged_on(run)
+    if before and found:
+        return [f"The numbers are of {before}, section {found[0]}: they flatter the model."]
+    if found and found[0] != "test":
+        return [f"The numbers are of the section {found[0]}, not of an untouched test set."]
+    return []
+
+
+def _files_aside(run: RunFiles) -> list[str]:
+    """Which tables of the folder were not looked at, why, and what to do."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in run.foreign.items():
+        by_reason.setdefault(why, []).append(name)
+    return [
+        f"Not looked at: {', '.join(names)}. Each {why}. Run the evaluation again."
+        for why, names in by_reason.items()
+    ]

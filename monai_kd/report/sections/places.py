@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 
 from monai_kd.explain import HEAT_COLORS
+from monai_kd.metrics import METADATA, subgroup_masks
+from monai_kd.metrics.subgroups import NOT_KNOWN
 from monai_kd.report.common import baseline_summary, block, data_uri, is_interval, map_name
 from monai_kd.report.curve_plots import froc_png
 from monai_kd.report.run_files import RunFiles
@@ -20,7 +21,7 @@ _RULES = {
     "iou": "the boxes overlap enough, by IoU",
     "iobb": "enough of the candidate's box lies inside",
 }
-_AGE = re.compile(r"0*(\d{1,3})(?:\.\d+)?\s*[Yy]?")  # also DICOM's 045Y
+_ABOUT = {"age": "aged {}", "site": "site {}"}
 _WIDE = 1.4  # width by height from which on words go under a picture, not beside it
 
 
@@ -38,29 +39,40 @@ def regions(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
         return None
     ours = ours or {}
     name = str(run.config.get("method") or "this run")
-    control = ours.get("control")
     models = {
         name: ours,
         (name + " (baseline)" if name == "baseline" else "baseline"): theirs,
-        "same network, random weights": {**control, "n": ours.get("n")} if control else None,
+        "same network, random weights": ours.get("control"),
     }
     return {
         "models": {name: model for name, model in models.items() if model},
         "area": ours.get("region_share"),
         "method": map_name(ours.get("method")),
         "with_iou": ours.get("iou") is not None,
-        "beyond": _beyond(ours.get("beyond_control") or {}),
+        "beyond": _beyond(ours),
+        "with_empty": any(model.get("empty") for model in (ours, theirs or {})),
+        "other_films": _other_films(ours, theirs),
         "pairs": pairs,
         "gradient": ", ".join(_css(color) for color in HEAT_COLORS),
     }
 
 
-def _beyond(found: dict[str, Any]) -> dict[str, Any] | None:
+def _beyond(ours: dict[str, Any]) -> dict[str, Any] | None:
     """Whether the map knows more of the region than the map of an untrained network."""
+    found = ours.get("beyond_control") or {}
     limits = found.get("mass_inside_ci")
     if found.get("mass_inside") is None or not is_interval(limits):
         return None
-    return {"gain": found["mass_inside"], "ci": limits, "shown": limits[0] > 0}
+    pairs = (ours.get("control") or {}).get("n")  # films on which both have a map
+    return {"gain": found["mass_inside"], "ci": limits, "shown": limits[0] > 0, "pairs": pairs}
+
+
+def _other_films(ours: dict[str, Any], theirs: dict[str, Any] | None) -> bool:
+    """Whether the two models' rows may be of different films: each leaves its empty maps out."""
+    if not ours or not theirs:
+        return False
+    empty = ours.get("empty") or theirs.get("empty")
+    return bool(empty) or ours.get("n") != theirs.get("n")
 
 
 def _pairs(ours: dict[str, bytes], theirs: dict[str, bytes]) -> list[dict[str, str | None]]:
@@ -116,13 +128,14 @@ def worst(run: RunFiles, baseline: RunFiles | None) -> list[dict[str, Any]] | No
     found = block(run, "worst_cases")
     if not found:
         return None
+    told = _told_groups(run)
     return [
         {
             **film,
             **_picture(run.worst.get(film["picture"])),
             "truth": [name for name, value in film["label"].items() if value == 1],
             "answers": _answers(film, exclusive=block(run, "activation") == "softmax"),
-            "about": _about(film),
+            "about": _about(film, told),
         }
         for film in sorted(found, key=lambda film: film["rank"])
     ]
@@ -150,17 +163,15 @@ def _answers(film: dict[str, Any], *, exclusive: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _about(film: dict[str, Any]) -> str:
-    """Sex, age, view and site as far as they are known, in a few words."""
-    parts = [film.get("sex"), _age(film.get("age"))]
-    parts += [film.get("view"), f"site {film['site']}" if film.get("site") else None]
-    return ", ".join(str(part) for part in parts if part)
+def _told_groups(run: RunFiles) -> set[tuple[str, str]]:
+    """Column and group of those that are large enough to be told of, see ``subgroup_masks``."""
+    if run.predictions is not None:
+        return set(subgroup_masks(run.predictions.metadata))
+    return {(row["by"], row["group"]) for row in block(run, "subgroups") or []}
 
 
-def _age(age: Any) -> str | None:
-    """In years; from 90 on the years themselves would tell who it is."""
-    found = _AGE.fullmatch(str(age))
-    if found is None:
-        return None
-    years = int(found[1])
-    return "90 years or older" if years >= 90 else f"{years} years"
+def _about(film: dict[str, Any], told: set[tuple[str, str]]) -> str:
+    """Sex, age band, view and site, each where enough films of the section share it."""
+    values = {by: ["" if film.get(by) is None else film[by]] for by in METADATA}
+    groups = [group for group in subgroup_masks(values, smallest=1) if group in told]
+    return ", ".join(_ABOUT.get(by, "{}").format(name) for by, name in groups if name != NOT_KNOWN)
