@@ -66,7 +66,16 @@ def to_image(maps: Tensor, image: Tensor) -> Tensor:
 
     Returns:
         ``(B, K, H, W)``, float32 in [0, 1]; a map of zeros stays one.
+
+    Raises:
+        ValueError: if a map holds NaN or infinity, which would look like a map of nothing.
     """
+    bad = int((~torch.isfinite(maps)).flatten(1).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"explain: the maps of the network must be finite, got {bad} of {len(maps)} images "
+            "with NaN or infinity. The training has diverged; take an earlier checkpoint."
+        )
     large = F.interpolate(maps.float(), image.shape[2:], mode="bilinear", align_corners=False)
     peak = large.amax(dim=(2, 3), keepdim=True)
     return torch.where(peak > 0, large / peak.clamp_min(torch.finfo(peak.dtype).tiny), 0.0)

@@ -49,7 +49,7 @@ from monai_kd.metrics.seeds import (
 )
 from monai_kd.metrics.subgroups import subgroup_masks, subgroup_table
 from monai_kd.metrics.temperature import apply_temperature, fit_temperature
-from monai_kd.metrics.wafroc import jafroc, wafroc
+from monai_kd.metrics.wafroc import jafroc, wafroc, wafroc_difference
 
 if TYPE_CHECKING:
     from monai_kd.metrics.candidates import candidate_boxes, find_candidates, fixed_boxes
@@ -119,6 +119,7 @@ __all__ = [
     "subgroup_masks",
     "subgroup_table",
     "wafroc",
+    "wafroc_difference",
 ]
 
 # Imported when first asked for: these need torch and MONAI.

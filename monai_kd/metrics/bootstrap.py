@@ -3,9 +3,9 @@
 
 What resampling cannot see is mended from the class of patients that is smaller, for it alone
 decides how sure a share can be. Each of its patients is left out once: how much and how unevenly
-they move the score gives the degrees of freedom of Student's t (Satterthwaite's). Where none of them moves it, the resamples are
-alike for want of cases, not for certainty, and Wilson's limits for so many cases stand instead.
-One patient has no limits.
+they move the score gives the degrees of freedom of Student's t (Satterthwaite's). Where none of
+them moves it, the resamples are alike for want of cases, not for certainty, and Wilson's limits for
+so many cases stand instead. One patient has no limits.
 
 Sources: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007 (images of one
 patient are drawn together); Hesterberg, "What teachers should know about the bootstrap", The
@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_kd.metrics.apart import reach_apart
 from monai_kd.metrics.interval import Difference, Interval
 from monai_kd.metrics.uncertainty import (
     difference_interval,
@@ -161,20 +162,13 @@ def bootstrap_gain(
     def gain(count: IntArray) -> FloatArray:
         return ours(count) - theirs(count)
 
-    shares = [_whole(share, patients) for share in (ours, theirs)]
+    shares = _whole(ours, patients), _whole(theirs, patients)
     estimate, cases = shares[0] - shares[1], min(len(part) for part in few)
     student_quantile(level, 1)  # refuses a level that is none
     if math.isnan(estimate) or cases < 2:
         return Difference(estimate, math.nan, math.nan, math.nan)
     error, df, moved = _error(gain, patients, few, resamples, seed)
-    if moved or abs(estimate) <= _NOTHING:
-        return difference_interval(estimate, error, df, level=level)
-
-    def reach(level: float) -> tuple[float, float]:
-        one, other = (logit_interval(share, 0.0, df, cases=cases, level=level) for share in shares)
-        below = math.hypot(one.estimate - one.low, other.high - other.estimate)
-        return below, math.hypot(one.high - one.estimate, other.estimate - other.low)
-
+    reach = None if moved or abs(estimate) <= _NOTHING else reach_apart(*shares, cases)
     return difference_interval(estimate, error, df, reach=reach, level=level)
 
 

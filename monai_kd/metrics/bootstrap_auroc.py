@@ -104,8 +104,9 @@ def bootstrap_auroc_difference(
     theirs, _ = _mean_auroc(other, truth, patient, patients)
     if not few:
         return Difference(math.nan, math.nan, math.nan, math.nan)
-    settings = {"resamples": resamples, "seed": seed, "level": level}
-    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
+    return bootstrap_gain(
+        ours, theirs, patients, few=few, resamples=resamples, seed=seed, level=level
+    )
 
 
 def _mean_auroc(

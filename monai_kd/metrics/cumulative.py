@@ -57,7 +57,7 @@ class ScoreMetric(CumulativeIterationMetric):
         All processes must ask, and all get the same.
 
         Raises:
-            ValueError: if no process has seen an image, or a probability is not in [0, 1].
+            ValueError: if no process has seen an image, or a value is not a probability or label.
         """
         self._sync()
         buffers = self._synced_tensors
@@ -71,6 +71,11 @@ class ScoreMetric(CumulativeIterationMetric):
             raise ValueError(
                 f"{type(self).__name__}: `y_pred` must be in [0, 1], got others or NaN. Apply the "
                 "activation to the logits; a NaN means that training has diverged."
+            )
+        if not bool((label.isnan() | (label == 0) | (label == 1)).all()):
+            raise ValueError(
+                f"{type(self).__name__}: `y` must be 0, 1, or NaN for unknown, got other values. "
+                "Class numbers must be made one-hot."
             )
         value, _ = SCORES[self.name](prob.numpy(), label.numpy(), activation=self.activation)
         return torch.tensor(value, dtype=torch.float64)

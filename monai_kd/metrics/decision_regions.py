@@ -6,8 +6,9 @@ it likes. So every number stands beside that of the same architecture with rando
 same films, and the difference, film by film, is what the training has brought.
 
 Intervals are made as those of every other score, see :mod:`monai_kd.metrics.uncertainty`: on the
-logit scale for mass and overlap, Wilson's for the pointing game, Student's for the difference;
-cases of one patient count together.
+logit scale for mass and overlap, Wilson's for the pointing game, Student's for the differences;
+cases of one patient count together. A difference that is the same on every film has the limits that
+the two shares allow, see :mod:`monai_kd.metrics.apart`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.apart import reach_apart
+from monai_kd.metrics.interval import Difference, Interval
 from monai_kd.metrics.proportion import proportion_interval
 from monai_kd.metrics.uncertainty import (
+    NO_ERROR,
     corrected,
+    difference_interval,
     logit_interval,
     patient_index,
     spread,
-    student_quantile,
 )
 
 __all__ = ["RegionAgreement", "decision_region_summary"]
@@ -77,16 +80,19 @@ def decision_region_summary(
         ``mass_inside``, ``pointing_game``, ``iou``, each with ``_ci``; ``iou_threshold``,
         ``region_share``, ``n`` cases, ``patients`` (or None), ``empty``: cases left out; and with
         a control ``control`` (the same numbers over its ``n`` cases that have a map) and
-        ``beyond_control``: ``mass_inside`` minus the control's, paired. Empty when no case is
-        left.
+        ``beyond_control``: each of the three minus the control's, paired over the ``n`` cases
+        where both have a map. Empty when no case is left.
 
     Raises:
-        ValueError: if the arrays differ in length.
+        ValueError: if the arrays differ in length, a number is not in [0, 1], or one is missing
+            where there is a map.
     """
     cases = np.asarray(ours.mass, np.float64)
     patients = patient_index(patient_id, len(cases))
     covered = np.asarray(region_share, np.float64)
     _check_lengths(len(cases), ours, control, patients, covered)
+    for agreement in [ours] if control is None else [ours, control]:
+        _check_range(agreement)
     used = ~np.isnan(cases)
     if not used.any():
         return {}
@@ -102,9 +108,26 @@ def decision_region_summary(
         both = used & ~np.isnan(other)
         result["control"] = _numbers(control, both, patients, thresholds, level)
         result["control"]["n"] = int(both.sum())
-        gain = _gain_interval((cases - other)[both], patients[both], level)
-        result["beyond_control"] = _named("mass_inside", gain)
+        result["beyond_control"] = _gains(ours, control, both, patients, level)
     return result
+
+
+def _gains(
+    ours: RegionAgreement,
+    control: RegionAgreement,
+    both: NDArray[np.bool_],
+    patients: NDArray[Any],
+    level: float,
+) -> dict[str, Any]:
+    """What the training has brought, film by film; each model's overlap at its own threshold."""
+    numbers = []
+    for agreement in (ours, control):
+        mass, hit, iou = _arrays(agreement, both)
+        numbers.append((mass, hit, iou[:, _best(iou)]))
+    gains: dict[str, Any] = {"n": int(both.sum())}
+    for name, one, other in zip(("mass_inside", "pointing_game", "iou"), *numbers, strict=True):
+        gains |= _named(name, _gain_interval(one, other, patients[both], level))
+    return gains
 
 
 def _numbers(
@@ -115,11 +138,8 @@ def _numbers(
     level: float,
 ) -> dict[str, Any]:
     who = patients[used]
-    mass, hit, iou = (
-        np.asarray(part, np.float64)[used]
-        for part in (agreement.mass, agreement.hit, agreement.iou)
-    )
-    best = int(iou.mean(axis=0).argmax()) if len(iou) else 0
+    mass, hit, iou = _arrays(agreement, used)
+    best = _best(iou)
     hits = proportion_interval(hit, np.ones(len(hit)), group=who.tolist(), level=level)
     return {
         **_named("mass_inside", _share_interval(mass, who, level)),
@@ -134,10 +154,23 @@ def _share_interval(values: FloatArray, who: NDArray[Any], level: float) -> Inte
     return logit_interval(mean, error, df, cases=len(np.unique(who)), level=level)
 
 
-def _gain_interval(values: FloatArray, who: NDArray[Any], level: float) -> Interval:
-    mean, error, df = _mean(values, who)
-    reach = student_quantile(level, df) * error
-    return Interval(mean, mean - reach, mean + reach)
+def _arrays(agreement: RegionAgreement, used: NDArray[np.bool_]) -> list[FloatArray]:
+    parts = (agreement.mass, agreement.hit, agreement.iou)
+    return [np.asarray(part, np.float64)[used] for part in parts]
+
+
+def _best(iou: FloatArray) -> int:
+    """Column of the threshold with the largest mean overlap."""
+    return int(iou.mean(axis=0).argmax()) if len(iou) else 0
+
+
+def _gain_interval(
+    ours: FloatArray, other: FloatArray, who: NDArray[Any], level: float
+) -> Difference:
+    mean, error, df = _mean(ours - other, who)
+    still = error <= NO_ERROR < abs(mean)
+    reach = reach_apart(ours.mean(), other.mean(), len(np.unique(who))) if still else None
+    return difference_interval(mean, error, df, reach=reach, level=level)
 
 
 def _mean(values: FloatArray, who: NDArray[Any]) -> tuple[float, float, float]:
@@ -151,7 +184,7 @@ def _mean(values: FloatArray, who: NDArray[Any]) -> tuple[float, float, float]:
     return mean, error, df
 
 
-def _named(name: str, interval: Interval) -> dict[str, Any]:
+def _named(name: str, interval: Interval | Difference) -> dict[str, Any]:
     limits = None if math.isnan(interval.low) else [interval.low, interval.high]
     estimate = None if math.isnan(interval.estimate) else interval.estimate
     return {name: estimate, f"{name}_ci": limits}
@@ -171,3 +204,15 @@ def _check_lengths(
             f"decision_region_summary: every array must have {cases} cases, got "
             f"{sorted(set(lengths))}. Give the numbers of the same cases, in one order."
         )
+
+
+def _check_range(agreement: RegionAgreement) -> None:
+    mass = np.asarray(agreement.mass, np.float64)
+    for name in ("mass", "hit", "iou"):
+        part = np.asarray(getattr(agreement, name), np.float64)[~np.isnan(mass)]
+        bad = int((~((part >= 0) & (part <= 1))).sum())
+        if bad:
+            raise ValueError(
+                f"decision_region_summary: `{name}` must be in [0, 1] where there is a map, got "
+                f"{bad} values that are NaN or outside. NaN in `mass` says that a map is empty."
+            )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.parts import Part, parts_difference, parts_interval
+from monai_kd.metrics.parts import Part, few_patients, parts_difference, parts_interval
 from monai_kd.metrics.score_arrays import rank_columns
 from monai_kd.metrics.uncertainty import Correct, correction, patient_index
 
@@ -121,8 +121,9 @@ def auroc_difference(
     score, truth = rank_columns("auroc_difference", prob, label)
     other, _ = rank_columns("auroc_difference", other_prob, label)
     who = patient_index(patient_id, len(truth))
-    ours = auroc_parts(score, truth, correction(who))
-    theirs = ours if np.array_equal(score, other) else auroc_parts(other, truth, correction(who))
+    correct = correction(who, jackknife=few_patients(truth, who))
+    ours = auroc_parts(score, truth, correct)
+    theirs = ours if np.array_equal(score, other) else auroc_parts(other, truth, correct)
     return parts_difference(ours, theirs, who, level=level)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from monai_kd.metrics.matching import REPEATED_HIT, Candidates
 from monai_kd.metrics.ranking import descending
 
-__all__ = ["FROC_RATES", "FrocCurve", "froc_curve", "recall_at"]
+__all__ = ["FROC_RATES", "FrocCurve", "check_same_images", "froc_curve", "recall_at"]
 
 FloatArray = NDArray[np.float64]
 
@@ -92,6 +92,25 @@ def recall_at(curve: FrocCurve, rates: Sequence[float] = FROC_RATES) -> FloatArr
     """
     index = np.searchsorted(curve.fp_per_image, np.asarray(rates, np.float64), side="right") - 1
     return np.asarray(curve.recall[index])
+
+
+def check_same_images(who: str, candidates: Candidates, other: Candidates) -> None:
+    """Refuse two models that were not judged on the same images.
+
+    Args:
+        who: what the user called; begins the message.
+        candidates: of the one model.
+        other: of the other.
+
+    Raises:
+        ValueError: if the lesions of an image differ.
+    """
+    if not np.array_equal(candidates.lesions, other.lesions):
+        raise ValueError(
+            f"{who}: both models must be judged on the same images and lesions, got "
+            f"{candidates.images} images with {candidates.lesions.sum()} lesions and "
+            f"{other.images} with {other.lesions.sum()}. Bring both into one order first."
+        )
 
 
 def _as_monai(curve: FrocCurve, all_hit: bool) -> FrocCurve:

@@ -20,9 +20,9 @@ from monai_kd.metrics.bootstrap import (
     bootstrap_share,
     patient_numbers,
 )
-from monai_kd.metrics.froc import FROC_RATES
+from monai_kd.metrics.froc import FROC_RATES, check_same_images
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.matching import Candidates, check_same_images
+from monai_kd.metrics.matching import Candidates
 from monai_kd.metrics.ranking import descending
 from monai_kd.metrics.weighted_auroc import running_sum
 
@@ -97,8 +97,9 @@ def froc_difference(
     ours = weighted_froc_score(candidates, patient, rates)
     theirs = weighted_froc_score(other, patient, rates)
     few = [np.unique(patient[candidates.lesions > 0])]
-    settings = {"resamples": resamples, "seed": seed, "level": level}
-    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
+    return bootstrap_gain(
+        ours, theirs, patients, few=few, resamples=resamples, seed=seed, level=level
+    )
 
 
 def weighted_froc_score(

@@ -22,13 +22,7 @@ from monai_kd.metrics.overlap import MATCHING_RULES, Pairs, pairs_that_meet
 from monai_kd.metrics.ranking import descending
 from monai_kd.utils import check_choice
 
-__all__ = [
-    "FALSE_POSITIVE",
-    "REPEATED_HIT",
-    "Candidates",
-    "check_same_images",
-    "match_candidates",
-]
+__all__ = ["FALSE_POSITIVE", "REPEATED_HIT", "Candidates", "match_candidates"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -164,25 +158,6 @@ def match_candidates(
     taken = _take_turns(rank[candidate], lesion, fit, len(met), len(order))
     hit[met] = np.where(taken >= 0, taken - first[where[met]], REPEATED_HIT)
     return Candidates(where, scores, boxes, hit, lesions, patient_id)
-
-
-def check_same_images(who: str, candidates: Candidates, other: Candidates) -> None:
-    """Refuse two models that were not judged on the same images.
-
-    Args:
-        who: what the user called; begins the message.
-        candidates: of the one model.
-        other: of the other.
-
-    Raises:
-        ValueError: if the lesions of an image differ.
-    """
-    if not np.array_equal(candidates.lesions, other.lesions):
-        raise ValueError(
-            f"{who}: both models must be judged on the same images and lesions, got "
-            f"{candidates.images} images with {candidates.lesions.sum()} lesions and "
-            f"{other.images} with {other.lesions.sum()}. Bring both into one order first."
-        )
 
 
 def _joined(parts: list[Pairs]) -> Pairs:

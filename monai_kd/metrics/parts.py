@@ -22,25 +22,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.limits import Reach, difference_interval, mover
 from monai_kd.metrics.uncertainty import (
     NO_ERROR,
-    Reach,
-    difference_interval,
     logit_interval,
-    mover,
     spread,
 )
 
 __all__ = [
     "Part",
     "difference_reach",
+    "few_cases",
+    "few_patients",
     "mean_of",
+    "moved_apart",
     "parts_difference",
     "parts_interval",
     "reach",
 ]
 
 FloatArray = NDArray[np.float64]
+FEW = 10
+"""From so many patients of each class on, two models are compared by DeLong's variance."""
 
 
 class Part(NamedTuple):
@@ -87,6 +90,7 @@ def parts_interval(parts: Sequence[Part], patient: NDArray[Any], *, level: float
     """
     value, influence = mean_of(parts, len(patient))
     error, df = spread(influence, patient)
+    df = few_cases(df, parts, patient)
     return mover(value, error, df, reach=reach(parts, patient), level=level)
 
 
@@ -105,8 +109,66 @@ def parts_difference(
     our_value, our_influence = mean_of(ours, len(patient))
     their_value, their_influence = mean_of(theirs, len(patient))
     error, df = spread(our_influence - their_influence, patient)
+    df = few_cases(df, moved_apart(ours, theirs), patient)
     beyond = None if theirs is ours else difference_reach(ours, theirs, patient)
     return difference_interval(our_value - their_value, error, df, reach=beyond, level=level)
+
+
+def few_cases(df: float, parts: Sequence[Part], patient: NDArray[Any]) -> float:
+    """Return the degrees of freedom, fewer where the error comes from few cases.
+
+    Nearly all of the error may come from five sick patients among a hundred; then it is as well
+    known as a standard deviation of five (Satterthwaite's sum over the classes).
+
+    Args:
+        df: what :func:`.spread` gives.
+        parts: of one score.
+        patient: number of the patient of each image, ``(N,)``.
+    """
+    classes: dict[bytes, tuple[NDArray[np.bool_], FloatArray]] = {}
+    for part in parts:
+        for mask in part.cases if not math.isnan(part.value) else ():
+            key = mask.tobytes()  # a finding that stands twice brings no further cases
+            before = classes[key][1] if key in classes else 0.0
+            classes[key] = mask, before + part.influence
+    total = weight = 0.0
+    for mask, influence in classes.values():
+        whose = patient[mask]
+        sums = np.bincount(whose, weights=influence[mask])
+        variance, cases = float(sums @ sums), np.count_nonzero(np.bincount(whose))
+        total += variance
+        weight += variance**2 / max(int(cases) - 1, 1)
+    return max(min(df, total**2 / weight), 1.0) if weight > 0 else df
+
+
+def few_patients(truth: FloatArray, patient: NDArray[Any]) -> bool:
+    """Return whether a finding that has both classes has fewer than ten patients in one.
+
+    Differences then need the jackknife as well.
+
+    Args:
+        truth: 1, 0, or NaN for unknown, ``(N, C)``.
+        patient: number of the patient of each image, ``(N,)``.
+    """
+    counts = [
+        [np.count_nonzero(np.bincount(patient[column == value])) for value in (0, 1)]
+        for column in truth.T
+    ]
+    return any(min(pair) < FEW for pair in counts if all(pair))
+
+
+def moved_apart(ours: Sequence[Part], theirs: Sequence[Part]) -> list[Part]:
+    """Return the parts of a difference.
+
+    Args:
+        ours: parts of the one model.
+        theirs: of the other, in the same order.
+    """
+    return [
+        a._replace(influence=a.influence - b.influence)
+        for a, b in zip(ours, theirs, strict=True)
+        if not math.isnan(b.value)
+    ]
 
 
 def reach(parts: Sequence[Part], patient: NDArray[Any]) -> Reach:
@@ -133,9 +195,7 @@ def reach(parts: Sequence[Part], patient: NDArray[Any]) -> Reach:
     return at
 
 
-def difference_reach(
-    ours: Sequence[Part], theirs: Sequence[Part], patient: NDArray[Any]
-) -> Reach:
+def difference_reach(ours: Sequence[Part], theirs: Sequence[Part], patient: NDArray[Any]) -> Reach:
     """Return how far the parts without an error reach in a difference of two models.
 
     Where two models decide alike for every image, no more is known than that they seldom differ.

@@ -32,7 +32,7 @@ class Predictions:
     Args:
         findings: names of the C findings.
         key: salted id of each film, or its row number when there is none.
-        patient_id: salted id of each patient, or None.
+        patient_id: salted id of each patient, a blank made one of its own; None if all are blank.
         label: 1, 0, or NaN for unknown, ``(N, C)``.
         prob: ``(N, C)``, in [0, 1].
         metadata: columns of :data:`METADATA` that the table has, N texts each, "" for unknown.
@@ -96,7 +96,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     return Predictions(
         findings=findings,
         key=key,
-        patient_id=[row["patient_id"] for row in rows] if "patient_id" in names else None,
+        patient_id=_patients(rows, key) if "patient_id" in names else None,
         label=label,
         prob=prob,
         metadata={name: [row[name] or "" for row in rows] for name in METADATA if name in names},
@@ -153,6 +153,14 @@ def _numbers(rows: list[dict[str, str]], columns: list[str]) -> NDArray[np.float
         return np.array([[_number(row[name]) for name in columns] for row in rows])
     except ValueError:
         raise _error("must hold numbers in `label_` and `prob_`", "a text") from None
+
+
+def _patients(rows: list[dict[str, str]], key: list[str]) -> list[str] | None:
+    """Patient of each film; one whose patient is not known is a patient of its own."""
+    names = [row["patient_id"].strip() for row in rows]
+    if not any(names):
+        return None
+    return [name or f"film {own}" for name, own in zip(names, key, strict=True)]
 
 
 def _number(text: str) -> float:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from monai_kd.metrics.interval import Interval
 from monai_kd.metrics.proportion import proportion_interval
+from monai_kd.metrics.score_arrays import score_arrays
 from monai_kd.metrics.uncertainty import correction, patient_index, spread, student_quantile
 
 __all__ = ["predictive_values"]
@@ -56,7 +57,7 @@ def predictive_values(
         says so.
 
     Raises:
-        ValueError: if ``prevalence`` is not in (0, 1).
+        ValueError: if ``prevalence`` is not in (0, 1), shapes differ, or a value is not a label.
 
     Example:
         >>> values = predictive_values([1, 1, 0, 0], [1, 0, 0, 1], prevalence=0.1)
@@ -68,7 +69,9 @@ def predictive_values(
             f"predictive_values: `prevalence` must be in (0, 1), got {prevalence}. Give the share "
             "of images with the finding where the model will be used, such as 0.05."
         )
-    yes, truth = np.asarray(said, bool), np.asarray(label, np.float64)
+    arrays = score_arrays("predictive_values", said, label, patient_id=patient_id)
+    said_one, truth = (part[:, 0] for part in arrays)
+    yes = said_one == 1
     patient = patient_index(patient_id, len(truth))
     if not (truth == 1).any() or not (truth == 0).any():
         nothing = Interval(math.nan, math.nan, math.nan)

@@ -17,11 +17,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.parts import Part, mean_of, parts_difference, parts_interval, reach
+from monai_kd.metrics.limits import difference_interval
+from monai_kd.metrics.parts import (
+    Part,
+    few_cases,
+    few_patients,
+    mean_of,
+    parts_difference,
+    parts_interval,
+    reach,
+)
 from monai_kd.metrics.proportion import proportion_interval
 from monai_kd.metrics.score_arrays import check_values
 from monai_kd.metrics.scores import SCORES, right_and_known
-from monai_kd.metrics.uncertainty import correction, difference_interval, patient_index, spread
+from monai_kd.metrics.uncertainty import correction, patient_index, spread
 from monai_kd.utils import check_choice
 
 __all__ = ["known_images", "score_difference", "score_drop", "score_interval", "score_parts"]
@@ -106,9 +115,10 @@ def score_difference(
     """
     probs, truth, who = known_images(name, (prob, label, patient_id), activation)
     others, _, _ = known_images(name, (other_prob, label, patient_id), activation)
-    ours = score_parts(name, (probs, truth, who), activation)
-    same = np.array_equal(probs, others)
-    theirs = ours if same else score_parts(name, (others, truth, who), activation)
+    few = few_patients(truth, who)
+    ours = theirs = score_parts(name, (probs, truth, who), activation, jackknife=few)
+    if not np.array_equal(probs, others):
+        theirs = score_parts(name, (others, truth, who), activation, jackknife=few)
     return parts_difference(ours, theirs, who, level=level)
 
 
@@ -136,7 +146,8 @@ def score_drop(
         probs, truth, who = known_images(name, judged, activation)
         parts = score_parts(name, (probs, truth, who), activation, jackknife=True)
         value, influence = mean_of(parts, len(who))
-        sides.append((value, *spread(influence, who), reach(parts, who)))
+        error, df = spread(influence, who)
+        sides.append((value, error, few_cases(df, parts, who), reach(parts, who)))
     (home, home_error, home_df, at_home), (away, away_error, away_df, afar) = sides
     error = math.hypot(home_error, away_error)
     weight = home_error**4 / home_df + away_error**4 / away_df

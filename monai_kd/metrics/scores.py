@@ -145,9 +145,7 @@ def _auprc(prob: FloatArray, label: FloatArray, _: bool, correct: Correct) -> li
     ]
 
 
-def _accuracy(
-    prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct
-) -> list[Part]:
+def _accuracy(prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct) -> list[Part]:
     return [_share(*right_and_known(prob, label, exclusive), correct)]
 
 
@@ -182,9 +180,7 @@ def _balanced_accuracy(
     return each
 
 
-def _macro_f1(
-    prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct
-) -> list[Part]:
+def _macro_f1(prob: FloatArray, label: FloatArray, exclusive: bool, correct: Correct) -> list[Part]:
     decided = _decided(prob, exclusive) & ~np.isnan(label)
     yes = label == 1
     return [

@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.parts import Part, difference_reach, mean_of, reach
+from monai_kd.metrics.limits import Reach, difference_interval, mover
+from monai_kd.metrics.parts import Part, difference_reach, few_patients, mean_of, reach
 from monai_kd.metrics.score_intervals import (
     known_images,
     score_difference,
@@ -39,10 +40,7 @@ from monai_kd.metrics.score_intervals import (
 )
 from monai_kd.metrics.uncertainty import (
     NO_ERROR,
-    Reach,
-    difference_interval,
     logit_interval,
-    mover,
     spread,
     student_p,
     student_quantile,
@@ -208,12 +206,13 @@ def _measured(
     judged: tuple[ArrayLike, Sequence[object] | NDArray[Any] | None],
     *,
     activation: str,
-    jackknife: bool = False,
+    jackknife: bool | None = None,
 ) -> _Measured:
     label, patient_id = judged
     known = [known_images(name, (prob, label, patient_id), activation) for prob in tables]
-    parts = [score_parts(name, one, activation, jackknife=jackknife) for one in known]
-    who = known[0][2]
+    _, truth, who = known[0]
+    wide = few_patients(truth, who) if jackknife is None else jackknife
+    parts = [score_parts(name, one, activation, jackknife=wide) for one in known]
     each = [mean_of(one, len(who)) for one in parts]
     return _Measured(
         values=np.array([value for value, _ in each]),

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from monai_kd.metrics.classification import classification_summary
 from monai_kd.metrics.predictions import METADATA
-from monai_kd.metrics.score_arrays import score_arrays
+from monai_kd.metrics.score_arrays import score_arrays, whole_rows
+from monai_kd.metrics.uncertainty import patient_index
 
 __all__ = ["NOT_KNOWN", "subgroup_masks", "subgroup_table"]
 
@@ -32,6 +33,8 @@ def subgroup_masks(
     *,
     age_edges: Sequence[int] = (18, 40, 60, 80),
     smallest: int = 10,
+    patient_id: Sequence[object] | NDArray[Any] | None = None,
+    known: Any = None,
 ) -> dict[tuple[str, str], BoolArray]:
     """Return which images belong to each group.
 
@@ -39,8 +42,11 @@ def subgroup_masks(
         metadata: columns ``sex``, ``age`` (years, or DICOM's ``045Y``), ``view`` and ``site`` as
             far as they are known, N values each, "" for unknown; other columns are not looked at.
         age_edges: years where a new age band begins, rising.
-        smallest: groups with fewer images are left out: they say little, and might tell of one
+        smallest: groups with fewer patients are left out: they say little, and might tell of one
             person.
+        patient_id: who each image belongs to; None: every image is a patient.
+        known: whether each image has a known label, ``(N,)``; others are in the masks, but do not
+            count for ``smallest``. None: all have.
 
     Returns:
         Mask ``(N,)`` by column and group, in the order of the columns, then of the groups;
@@ -73,7 +79,8 @@ def subgroup_masks(
         column = np.asarray(values)
         for group in [*order, ""]:
             mask = column == group
-            if mask.sum() >= max(smallest, 1):
+            counted = mask if known is None else mask & np.asarray(known, bool)
+            if len(np.unique(patient_index(patient_id, len(mask))[counted])) >= max(smallest, 1):
                 masks[by, group or NOT_KNOWN] = mask
     return masks
 
@@ -98,15 +105,16 @@ def subgroup_table(
         patient_id: who each image belongs to; widens the intervals as needed.
 
     Returns:
-        Rows with ``by`` and ``group``, ``n`` images with a known label, ``patients`` (or None),
-        ``positives`` by finding, ``macro_auroc`` and ``accuracy``, each with ``_ci`` (95%); None
+        Rows of groups of 10 patients or more with ``by`` and ``group``, ``n`` images with a known
+        label, ``patients`` (or None), ``positives`` by finding, ``macro_auroc`` and ``accuracy``, each with ``_ci`` (95%); None
         where the group cannot say, for instance because a class is absent in it.
 
     Raises:
         ValueError: if shapes differ, nothing is there, or a value is not a probability or label.
     """
     probs, truth = score_arrays("subgroup_table", prob, label, patient_id=patient_id)
-    who = None if patient_id is None else np.asarray([str(patient) for patient in patient_id])
+    who = None if patient_id is None else patient_index(patient_id, len(probs))
+    known = ~np.isnan(whole_rows(truth, activation)).all(axis=1)
     bad = sorted(by for by in METADATA if len(metadata.get(by, probs)) != len(probs))
     if bad:
         raise ValueError(
@@ -114,7 +122,8 @@ def subgroup_table(
             f"number in {', '.join(bad)}. Collect it from the same batches."
         )
     table = []
-    for (by, group), mask in subgroup_masks(metadata).items():
+    masks = subgroup_masks(metadata, patient_id=who, known=known)
+    for (by, group), mask in masks.items():
         one = classification_summary(
             probs[mask],
             truth[mask],

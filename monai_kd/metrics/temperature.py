@@ -8,6 +8,7 @@ https://arxiv.org/abs/1706.04599. Ours: logits are taken back from the probabili
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from monai_kd.utils import check_choice
 __all__ = ["apply_temperature", "fit_temperature"]
 
 FloatArray = NDArray[np.float64]
+_log = logging.getLogger(__name__)
 _SMALLEST = 5e-7  # half a unit of what predictions.csv shows
 _COLDEST, _HOTTEST = 0.05, 20.0
 
@@ -37,7 +39,8 @@ def fit_temperature(prob: Any, label: Any, *, activation: str) -> float:
 
     Returns:
         The temperature, held between 0.05 and 20: labels that the logits separate without an
-        error have no best one.
+        error have no best one. 1.0, and a warning in the log, where the data say nothing: all
+        labels of a finding are alike in every finding, or all logits are 0.
 
     Raises:
         ValueError: if values are not probabilities or labels, or no label is known.
@@ -56,6 +59,13 @@ def fit_temperature(prob: Any, label: Any, *, activation: str) -> float:
             "Fit on a section that is labeled."
         )
     logits = _logits(probs, activation)
+    if not _informative(logits, truth):
+        _log.warning(
+            "fit_temperature: `label` must hold both classes of a finding and `prob` must tell "
+            "images apart, got neither; the probabilities stay as they are. Fit on a larger "
+            "section."
+        )
+        return 1.0
     pull = np.where(np.isnan(truth), 0, truth)
     known = ~np.isnan(truth)
 
@@ -104,6 +114,12 @@ def _activate(logits: FloatArray, activation: str) -> FloatArray:
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
     power = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(power / power.sum(axis=1, keepdims=True))
+
+
+def _informative(logits: FloatArray, truth: FloatArray) -> bool:
+    """Whether a finding has both classes, and a logit that is not 0."""
+    both = (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
+    return bool(both.any() and logits[~np.isnan(truth)].any())
 
 
 def _root(slope: Callable[[float], float], low: float, high: float) -> float:

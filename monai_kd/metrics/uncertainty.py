@@ -7,15 +7,13 @@ Three things mend this for few patients. With :math:`h_g` the share of its class
 makes up, an influence is divided by :math:`1 - h_g` for the interval of a score (as if the patient
 had been left out: the jackknife), by its root for the difference of two (for one image per patient
 this is DeLong's :math:`m / (m - 1)`; what two models share cancels out, and the jackknife would
-be too wide). The quantile is Student's, with degrees of freedom from the spread of the squares. A
-score in [0, 1] is treated on the logit scale.
+be too wide, unless a class has fewer than ten patients). The quantile is Student's, with degrees
+of freedom from the spread of the squares. A score in [0, 1] is treated on the logit scale.
 
 Sources: MacKinnon and White, "Some heteroskedasticity-consistent covariance matrix estimators with
 improved finite sample properties", Journal of Econometrics 29, 1985 (HC2 and HC3);
 Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
-Bulletin 2, 1946 (degrees of freedom); Zou and Donner, "Construction of confidence limits about
-effect measures", Statistics in Medicine 27, 2008 (limits put together from intervals, used where a
-part of a score has no error, see :mod:`monai_kd.metrics.parts`). Which of them are put together, and how the degrees of
+Bulletin 2, 1946 (degrees of freedom). Which of them are put together, and how the degrees of
 freedom are estimated, is ours; ``benchmarks/coverage.py`` shows what it is worth.
 """
 
@@ -29,17 +27,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.interval import Interval
 
 __all__ = [
     "NO_ERROR",
-    "Reach",
     "Correct",
     "corrected",
     "correction",
-    "difference_interval",
     "logit_interval",
-    "mover",
     "patient_index",
     "spread",
     "student_p",
@@ -49,7 +44,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Correct = Callable[[FloatArray, FloatArray], FloatArray]
-Reach = Callable[[float], tuple[float, float]]
 NO_ERROR = 1e-12
 """A standard error that is nothing but rounding."""
 
@@ -76,7 +70,7 @@ def patient_index(patient_id: Sequence[object] | NDArray[Any] | None, count: int
     if names.dtype.kind in "iu":
         return np.unique(names, return_inverse=True)[1]
     texts = [_text(patient) for patient in patient_id]
-    alone = [f"\0{row}" if not text else text for row, text in enumerate(texts)]
+    alone = [text or f"\0{row}" for row, text in enumerate(texts)]
     return np.unique(np.asarray(alone), return_inverse=True)[1]
 
 
@@ -175,62 +169,6 @@ def wilson_interval(
     return Interval(share, low, 1.0 if share == 1 else center + half)
 
 
-def mover(
-    value: float, error: float, df: float, *, reach: Reach, level: float = 0.95
-) -> Interval:
-    """Return the interval of a score in [0, 1] of which a part may have no error.
-
-    Args:
-        value: the score.
-        error: standard error of what has one; NaN gives NaN limits.
-        df: degrees of freedom of the error.
-        reach: takes a level, gives how far the rest reaches below and above.
-        level: share of intervals that hold the truth, in (0, 1).
-    """
-    below, above = reach(level)
-    if math.isnan(value) or math.isnan(error):
-        return Interval(value, math.nan, math.nan)
-    if error > NO_ERROR and 0 < value < 1:
-        _, low, high = logit_interval(value, error, df, cases=1, level=level)
-        if not below and not above:
-            return Interval(value, low, high)
-        below, above = math.hypot(below, value - low), math.hypot(above, high - value)
-    return Interval(value, max(value - below, 0.0), min(value + above, 1.0))
-
-
-def difference_interval(
-    value: float, error: float, df: float, *, reach: Reach | None = None, level: float = 0.95
-) -> Difference:
-    """Return the interval of a difference, and the two-sided p-value of no difference.
-
-    Args:
-        value: the difference.
-        error: its standard error; NaN gives NaN limits.
-        df: degrees of freedom of the error.
-        reach: takes a level, gives how far that of the difference which has no error (scores at
-            the end of their scale) reaches below and above; None: all of it is in ``error``.
-        level: share of intervals that hold the truth, in (0, 1).
-
-    Returns:
-        Difference and limits; the p-value is one less the level whose limit is 0, whatever
-        ``level`` is.
-    """
-    beyond = reach or (lambda level: (0.0, 0.0))
-
-    def at(level: float) -> tuple[float, float]:
-        step = student_quantile(level, df) * error
-        below, above = beyond(level)
-        return math.hypot(step, below), math.hypot(step, above)
-
-    below, above = at(level)
-    still = not any(beyond(level))
-    if still or math.isnan(value) or math.isnan(error):
-        p_value = student_p(value, error, df)
-    else:
-        p_value = _p_value(abs(value), lambda level: at(level)[value < 0])
-    return Difference(value, value - below, value + above, p_value)
-
-
 def student_quantile(level: float, df: float) -> float:
     """Return how many standard errors an interval reaches to either side.
 
@@ -271,15 +209,6 @@ def student_p(value: float, error: float, df: float) -> float:
         return 1.0 if value == 0 else 0.0
     far = -abs(value) / error
     return float(2 * (ndtr(far) if math.isinf(df) else stdtr(df, far)))
-
-
-def _p_value(distance: float, step: Callable[[float], float]) -> float:
-    """One less the level at which the limit is as far away as 0 is."""
-    low, high = -36.0, 0.0  # logarithm of the p-value
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if step(-math.expm1(middle)) > distance else (low, middle)
-    return math.exp(high) if high < -1e-9 else 1.0
 
 
 def _text(patient: object) -> str:

@@ -24,8 +24,9 @@ from monai_kd.metrics.bootstrap import (
     bootstrap_share,
     patient_numbers,
 )
+from monai_kd.metrics.froc import check_same_images
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.matching import Candidates, check_same_images
+from monai_kd.metrics.matching import Candidates
 from monai_kd.metrics.weighted_auroc import Cases, weighted_auroc
 from monai_kd.utils import check_choice
 
@@ -136,8 +137,9 @@ def wafroc_difference(
     theirs, _, _ = _resampled("wafroc_difference", other, weight, false_positives)
     if not few:
         return Difference(math.nan, math.nan, math.nan, math.nan)
-    settings = {"resamples": resamples, "seed": seed, "level": level}
-    return bootstrap_gain(ours, theirs, patients, few=few, **settings)
+    return bootstrap_gain(
+        ours, theirs, patients, few=few, resamples=resamples, seed=seed, level=level
+    )
 
 
 def _figure(

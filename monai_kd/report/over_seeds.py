@@ -139,12 +139,7 @@ def _scores(
             patient_id=table.patient_id,
         )
         values = [float(value) for value in found.values]
-        yield SeedsScore(score, finding, values, found.sd, _clipped(found.seeds), found.both)
-
-
-def _clipped(interval: Interval) -> Interval:
-    """Student's interval of few seeds may leave [0, 1], which no score does."""
-    return Interval(interval.estimate, *np.clip(interval[1:], 0, 1).tolist())
+        yield SeedsScore(score, finding, values, found.sd, found.seeds, found.both)
 
 
 def _number(value: float) -> float | None:

@@ -73,6 +73,7 @@ def test_films_of_unknown_patients_are_counted(items, built, expected):
         pytest.param([1, None], [BOX], ["a", "b"], id="of every finding that is not absent"),
         pytest.param([1, 0], [BOX | {"finding": None}], ["a"], id="of those that are there"),
         pytest.param([0, 0], [BOX], [], id="drawn though absent"),
+        pytest.param([1, 0], [BOX | {"finding": "b"}], [], id="another than is there"),
         pytest.param([1, 1], [], [], id="looked, found nothing"),
         pytest.param([1, 1], None, [], id="nobody drew"),
     ],

@@ -100,13 +100,48 @@ def test_random_weights_keep_nothing_and_come_back_with_the_seed(make):
         assert not torch.equal(value, other.get_parameter(name))
 
 
-def test_statistics_of_batch_norm_are_forgotten_too():
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4))
-    network[1].running_mean.fill_(7)
-    assert with_random_weights(network)[1].running_mean.eq(0).all()
+def test_every_layer_keeps_the_scale_of_its_weights():
+    network = cnn()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.7)
+    fresh = with_random_weights(network)
+    for name, value in network.named_parameters():
+        ours = fresh.get_parameter(name).flatten().sort()[0]
+        torch.testing.assert_close(ours, value.flatten().sort()[0], rtol=0, atol=0)
 
 
-def test_parameters_without_a_reset_are_shuffled():
+def test_a_normalization_is_shuffled_channel_by_channel():
+    network = nn.Sequential(nn.Conv2d(1, 20, 3), nn.BatchNorm2d(20))
+    norm = network[1]
+    with torch.no_grad():
+        for place, value in enumerate(
+            (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        ):
+            value.copy_(torch.arange(20) + 100 * place)
+    fresh = with_random_weights(network)[1]
+    order = fresh.weight.long()
+    assert sorted(order.tolist()) == list(range(20))
+    assert order.tolist() != list(range(20))
+    for place, value in enumerate((fresh.bias, fresh.running_mean, fresh.running_var), start=1):
+        assert (value.long() - 100 * place).tolist() == order.tolist()
+    assert fresh.num_batches_tracked == norm.num_batches_tracked
+
+
+@pytest.mark.parametrize(
+    ("make", "method"),
+    [(cnn, "grad_cam"), (cnn, "grad_cam++"), (vit, "rollout"), (vit, "relevance")],
+)
+def test_a_diverged_network_is_told_not_shown_as_one_that_sees_nothing(make, method):
+    network = make()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(torch.nan)
+    with pytest.raises(ValueError, match="must be finite, got 2 of 2 images with NaN"):
+        explain(network, images(), finding=0, method=method)
+
+
+def test_parameters_of_any_module_are_shuffled():
     class Scale(nn.Module):
         def __init__(self):
             super().__init__()

@@ -58,13 +58,13 @@ def home(tmp_path):
     return tmp_path
 
 
-def evaluate(folder, prob, label, *, sha256=ELSEWHERE, before=None, **settings):
+def evaluate(folder, prob, label, *, sha256=ELSEWHERE, before=None, more=None, **settings):
     def collect(engine):
         engine.state.predictions = {
             "prob": torch.tensor(prob),
             "label": torch.tensor(label),
             "patient_id": patients(label),
-        }
+        } | (more or {})
 
     engine = Engine(lambda engine, batch: None)
     engine.add_event_handler(Events.EPOCH_COMPLETED, collect)
@@ -98,6 +98,14 @@ def test_the_drop_is_that_of_the_two_evaluations(home):
     )
     assert external["auroc_ci"] == pytest.approx([here.low, here.high], abs=1e-9)
     json.dumps(external, allow_nan=False)
+
+
+def test_a_film_that_could_not_be_read_is_as_if_it_were_not_there(home):
+    prob, label = answers(skill=1.0, seed=1)
+    without = evaluate(home, prob[:-1], label[:-1])["external"]
+    prob[-1] = np.nan
+    problem = {"problem": [""] * (len(prob) - 1) + ["damaged"]}
+    assert evaluate(home, prob, label, more=problem)["external"] == without
 
 
 def test_each_finding_has_its_own_drop(home):

@@ -145,7 +145,7 @@ def test_a_film_takes_little_memory(tmp_path):
     evaluate(SeesSpots(), [engine_films], handler, Keep(handler, kept))
     (film,) = kept
     assert len(film.score) == 20
-    assert len(pickle.dumps(film)) < 1500
+    assert len(pickle.dumps(film)) < 1200
 
 
 class Keep:

@@ -12,6 +12,16 @@ from scipy.special import expit, ndtr
 from monai_kd.metrics import expected_calibration_error
 from monai_kd.metrics.calibration_error import bin_index
 
+RUNS = 400
+# By whether the model is too sure, and whether a bin has more than five images; +- 2.5 standard
+# errors. Errors of a perfect model cannot be below 0, so that there it is cautious.
+LIMITS = {
+    (False, False): (0.95, 1.0),
+    (False, True): (0.95, 1.0),
+    (True, False): (0.84, 1.0),
+    (True, True): (0.89, 0.98),
+}
+
 
 def case(n=200, findings=1, sure=1.0, seed=0, per_patient=1):
     """Labels that hang together by patient; ``sure`` 1 is a perfect model, 2 is too sure."""
@@ -117,6 +127,40 @@ def test_bins_and_binning_are_checked():
         expected_calibration_error([0.1, 0.2], [0, 1], binning="equal")
 
 
+def test_labels_that_are_all_alike_prove_little():
+    for prob, label in (
+        ([0.0, 0.0, 1.0, 1.0], [0, 0, 1, 1]),
+        ([0.02] * 10, [0] * 10),
+        (np.linspace(0.01, 0.3, 20), [0] * 20),
+    ):
+        error = expected_calibration_error(prob, label)
+        assert error.high - error.low > 0.1
+    many = expected_calibration_error([0.002] * 1000, [0] * 1000)
+    assert many.high < 0.01
+
+
+def test_a_bin_of_one_label_has_the_variance_of_agresti_and_coull():
+    # One bin, ten images without the finding: a share of 2 / 14 of them, ten times.
+    error = expected_calibration_error([0.3] * 10, [0] * 10, bins=1)
+    step = 1.96 * math.sqrt(2 / 14 * 12 / 14 / 10)
+    assert error[1:] == pytest.approx((0.3 - step, 0.3 + step), abs=0.02)
+    by_patient = expected_calibration_error(
+        [0.3] * 10, [0] * 10, bins=1, patient_id=np.repeat(range(5), 2)
+    )
+    assert by_patient.high - by_patient.low > error.high - error.low
+
+
+def test_the_limits_are_the_quantiles_of_the_noise():
+    # One bin is a mean: the limits are those of a normal value with the variance of n - 1.
+    rng = np.random.default_rng(0)
+    label = (rng.random(12) < 0.5).astype(float)
+    prob = np.full(12, 0.99)
+    error = expected_calibration_error(prob, label, bins=1)
+    step = 1.96 * (prob - label).std(ddof=1) / math.sqrt(12)
+    assert error.estimate - error.low == pytest.approx(step, rel=0.04)
+    assert min(error.estimate + step, 1) == pytest.approx(error.high, rel=0.02)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sure", [1.0, 1.5, 2.5])
 @pytest.mark.parametrize("per_patient", [1, 4])
@@ -124,8 +168,9 @@ def test_the_interval_holds_the_true_error_about_as_often_as_it_says(sure, per_p
     truth = expected_calibration_error(*case(400_000, sure=sure)[:2]).estimate
     for n in (50, 200, 1000):
         held = 0
-        for seed in range(200):
+        for seed in range(RUNS):
             prob, label, who = case(n, sure=sure, seed=seed + 1, per_patient=per_patient)
             _, low, high = expected_calibration_error(prob, label, patient_id=who)
             held += low <= truth <= high
-        assert held / 200 >= 0.89  # a sum of absolute values has no better closed form
+        low, high = LIMITS[sure > 1, n > 50]
+        assert low <= held / RUNS <= high, (n, held / RUNS)

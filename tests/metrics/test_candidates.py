@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
 
-from monai_kd.metrics import candidate_boxes, find_candidates, fixed_boxes
+from monai_kd.metrics import candidate_boxes, candidates, find_candidates, fixed_boxes
+from monai_kd.metrics.candidates import _plateaus
 
 
 def maps(*peaks, shape=(1, 1, 24, 32)):
@@ -71,7 +75,51 @@ def test_a_map_that_stays_below_the_threshold_has_no_peak():
     assert index.shape == (0, 4)
     assert len(score) == 0
     assert find_candidates(torch.zeros(0, 2, 5, 5))[0].shape == (0, 4)
-    assert len(find_candidates(torch.full((1, 1, 5, 5), torch.nan))[0]) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_map_with_nan_is_refused_not_taken_for_one_without_a_peak():
+    heat = maps((0, 0, 5, 5, 0.9))
+    heat[0, 0, 5, 6] = torch.nan
+    with pytest.raises(ValueError, match="`heat` must hold numbers, got 1 pixels that are NaN"):
+        find_candidates(heat)
+    with pytest.raises(torch.jit.Error, match="got 1 pixels that are NaN"):
+        torch.jit.script(find_candidates)(heat)
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_plateaus_are_the_connected_parts_whatever_their_form(radius):
+    generator = torch.Generator().manual_seed(radius)
+    for share in (0.05, 0.2, 0.35, 0.6, 1.0):
+        peak = torch.rand(2, 40, 50, generator=generator) < share / radius
+        window = np.ones((2 * radius + 1, 2 * radius + 1))
+        for ours, mask in zip(_plateaus(peak, radius), peak.numpy(), strict=True):
+            if radius == 1:
+                expected = ndimage.label(mask, window)[0][mask]
+            else:  # two pixels are connected where one lies in the other's window
+                where = np.argwhere(mask)
+                near = np.abs(where[:, None] - where).max(-1) <= radius
+                expected = connected_components(near)[1]
+            _, number = np.unique(ours[torch.from_numpy(mask)].numpy(), return_inverse=True)
+            pairs = set(zip(number.tolist(), expected.tolist(), strict=True))
+            assert len(pairs) == len(set(number.tolist())) == len(np.unique(expected))
+
+
+def test_a_long_winding_plateau_is_one_peak_in_few_rounds(monkeypatch):
+    heat = torch.zeros(1, 1, 400, 400)
+    for number, row in enumerate(range(0, 400, 4)):  # 100 turns, 40,000 pixels long
+        heat[0, 0, row] = 1
+        heat[0, 0, row : row + 4, 399 if number % 2 == 0 else 0] = 1
+    passes = []
+
+    def counted(*inputs):
+        passes.append(1)
+        return window_max(*inputs)
+
+    window_max = candidates._window_max
+    monkeypatch.setattr(candidates, "_window_max", counted)
+    assert len(find_candidates(heat, radius=1)[0]) == 1
+    assert len(passes) < 60
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

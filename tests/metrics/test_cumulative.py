@@ -158,3 +158,10 @@ def test_two_processes_say_what_one_says_even_if_one_has_nothing(tmp_path):
     said = [json.loads(process.communicate(timeout=120)[0]) for process in started]
     alone = fed(AUROCMetric(), *case())
     assert said == [[[pytest.approx(alone), 60]] * 3] * 2
+
+
+def test_refuses_labels_that_are_no_labels():
+    metric = ScoreMetric("accuracy", activation="sigmoid")
+    metric(torch.tensor([[0.5], [0.2]]), torch.tensor([[1.0], [-1.0]]))
+    with pytest.raises(ValueError, match="ScoreMetric: `y` must be 0, 1, or NaN"):
+        metric.aggregate()

@@ -39,6 +39,60 @@ def test_the_gain_over_the_control_is_students_paired_interval():
     assert result["control"]["mass_inside"] == pytest.approx(0.25)
 
 
+def test_the_pointing_game_and_the_overlap_are_compared_film_by_film_too():
+    rng = np.random.default_rng(0)
+    parts = [
+        RegionAgreement(rng.random(30), rng.random(30) < share, rng.random((30, 3)))
+        for share in (0.8, 0.4)
+    ]
+    result = decision_region_summary(
+        parts[0], control=parts[1], thresholds=THRESHOLDS, region_share=np.full(30, 0.1)
+    )
+    beyond = result["beyond_control"]
+    hits = parts[0].hit.astype(float) - parts[1].hit
+    best = [part.iou[:, part.iou.mean(0).argmax()] for part in parts]
+    for name, gain in (("pointing_game", hits), ("iou", best[0] - best[1])):
+        expected = ttest_1samp(gain, 0).confidence_interval(0.95)
+        assert beyond[name] == pytest.approx(gain.mean())
+        assert beyond[f"{name}_ci"] == pytest.approx(list(expected))
+        assert beyond[name] == pytest.approx(result[name] - result["control"][name])
+    assert beyond["n"] == 30
+    json.dumps(result, allow_nan=False)
+
+
+def test_a_gain_that_is_the_same_on_every_film_is_no_certainty():
+    low, high = summary([0.9, 0.9], control=[0.1, 0.1])["beyond_control"]["pointing_game_ci"]
+    assert low < 0
+    assert high == 1
+    ours = summary(np.full(3, 0.9), control=np.full(3, 0.8))["beyond_control"]
+    assert ours["mass_inside_ci"][0] < 0 < ours["mass_inside_ci"][1]
+    same = summary(np.full(3, 0.9), control=np.full(3, 0.9))["beyond_control"]
+    assert same["mass_inside_ci"] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "name"), [("mass", 1.5, "mass"), ("hit", np.nan, "hit"), ("iou", -0.1, "iou")]
+)
+def test_numbers_that_are_no_shares_are_refused(part, value, name):
+    parts = {"mass": np.full(3, 0.5), "hit": np.ones(3), "iou": np.full((3, 2), 0.5)}
+    good = RegionAgreement(**parts)
+    parts[part] = np.array(parts[part])
+    parts[part][1] = value
+    bad = RegionAgreement(**parts)
+    for ours, control in ((bad, None), (good, bad)):
+        with pytest.raises(ValueError, match=rf"`{name}` must be in \[0, 1\] .*, got [12] values"):
+            decision_region_summary(
+                ours, control=control, thresholds=(0.3, 0.6), region_share=np.full(3, 0.1)
+            )
+
+
+def test_one_overlap_that_is_missing_is_refused_not_averaged_over():
+    iou = np.full((3, 3), 0.4)
+    iou[1, 2] = np.nan
+    with pytest.raises(ValueError, match="`iou` must be in"):
+        summary([0.5, 0.6, 0.7], iou=iou)
+
+
 def test_the_mean_lies_between_its_limits_inside_zero_and_one():
     result = summary([0.02, 0.001, 0.03, 0.0, 0.6], iou=np.eye(5)[:, :3])
     for name in ("mass_inside", "pointing_game", "iou"):
@@ -79,13 +133,16 @@ def test_films_without_a_map_are_left_out_and_counted():
     assert result["region_share"] == pytest.approx(0.1)
     assert result["mass_inside"] == pytest.approx(0.6)
     assert result["beyond_control"]["mass_inside"] == pytest.approx((0.4 + 0.3) / 2)
+    assert result["beyond_control"]["n"] == 2
 
 
 def test_a_control_without_any_map_has_no_numbers():
     result = summary([0.5, 0.6], control=[np.nan, np.nan])
     assert result["control"]["n"] == 0
     assert result["control"]["mass_inside"] is None
-    assert result["beyond_control"] == {"mass_inside": None, "mass_inside_ci": None}
+    names = ("mass_inside", "pointing_game", "iou")
+    nothing = {key: None for name in names for key in (name, f"{name}_ci")}
+    assert result["beyond_control"] == {"n": 0, **nothing}
     json.dumps(result, allow_nan=False)
 
 

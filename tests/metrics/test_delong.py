@@ -53,6 +53,10 @@ def test_the_interval_is_that_of_the_jackknife_symmetric_on_the_logit_scale():
     auroc, variance = brute_force(prob, label)
     moved = [auroc - brute_force(np.delete(prob, i), np.delete(label, i))[0] for i in range(40)]
     error, df = spread(np.array(moved), np.arange(40))
+    sums = [np.square(np.array(moved)[label == value]).sum() for value in (0, 1)]
+    cases = [(label == value).sum() - 1 for value in (0, 1)]
+    welch = sum(sums) ** 2 / sum(v**2 / m for v, m in zip(sums, cases, strict=True))
+    df = min(df, welch)
     step = student_quantile(0.95, df) * error / (auroc * (1 - auroc))
     logit = math.log(auroc / (1 - auroc))
     assert estimate == pytest.approx(auroc)
@@ -134,3 +138,27 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(per_patient):
         _, low, high = auroc_interval(score.ravel(), label.ravel(), patient_id=who)
         hits += low <= truth <= high
     assert 0.925 <= hits / runs <= 0.975  # 95% +- 3 standard errors of 800 runs
+
+
+@pytest.mark.parametrize(
+    ("prob", "label", "message"),
+    [
+        pytest.param([math.nan, 0.2, 0.8], [1, 0, 1], "`prob` must be numbers, got 1", id="nan"),
+        pytest.param([0.5, 0.2, 0.8], [1, 0, -1], "`label` must be 0, 1, or NaN", id="label"),
+        pytest.param([0.5, 0.2], [1, 0, 1], r"same shape.*\(2,\) and \(3,\)", id="length"),
+    ],
+)
+def test_refuses_what_has_no_rank_or_no_class(prob, label, message):
+    with pytest.raises(ValueError, match=f"auroc_interval: .*{message}"):
+        auroc_interval(prob, label)
+    with pytest.raises(ValueError, match=f"auroc_difference: .*{message}"):
+        auroc_difference(prob, prob, label)
+    with pytest.raises(ValueError, match=f"auroc_and_influence: .*{message}"):
+        auroc_and_influence(prob, label)
+
+
+def test_one_positive_patient_gives_no_limits_even_where_all_is_right():
+    found = auroc_interval([0.9, 0.1, 0.2, 0.3], [1, 0, 0, 0])
+    assert found.estimate == 1
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)

@@ -156,12 +156,75 @@ def test_without_lesions_the_score_is_unknown():
     assert np.isnan(froc_difference(none, none)).all()
 
 
+def hits_of(found, lesions):
+    """Candidates that hit so many of each image's lesions, and nothing else."""
+    image = np.repeat(np.arange(len(found)), found)
+    lesion = np.arange(len(image)) - np.repeat(np.cumsum(found) - found, found)
+    score, box = np.full(len(image), 0.9), np.zeros((len(image), 4))
+    return Candidates(image, score, box, lesion, np.asarray(lesions))
+
+
+def test_two_lesions_show_nothing_however_far_the_models_are_apart():
+    every, none = hits_of([1, 1], [1, 1]), hits_of([0, 0], [1, 1])
+    ours = froc_difference(every, none)
+    assert (ours.estimate, ours.verdict) == (1.0, "not shown")
+    assert ours.p_value > 0.05
+    assert np.isnan(froc_difference(hits_of([2], [2]), hits_of([0], [2]))[1:]).all()
+
+
+def test_few_patients_with_lesions_have_wide_limits_or_none():
+    one = froc_score(hits_of([1, 0, 0], [2, 0, 0]))
+    assert one.estimate == 0.5
+    assert np.isnan(one[1:]).all()
+    three = froc_score(hits_of([1, 1, 1, 0, 0], [2, 2, 2, 0, 0]))
+    assert three.low < 0.2
+    assert three.high > 0.8
+
+
+@pytest.mark.slow
+def test_two_models_that_are_alike_rarely_differ_on_few_lesions():
+    """One film in ten has lesions, of which 80% are found."""
+    for images, simulations in ((50, 800), (200, 500)):
+        shown = 0
+        for seed in range(simulations):
+            rng = np.random.default_rng([seed, images])
+            lesions = (rng.random(images) < 0.1) * rng.integers(1, 3, images)
+            if lesions.any():
+                pair = [sparse(rng, lesions) for _ in range(2)]
+                shown += froc_difference(*pair, resamples=200).verdict != "not shown"
+        assert shown / simulations < 0.07
+
+
+def sparse(rng, lesions):
+    image = np.repeat(np.arange(len(lesions)), lesions)
+    lesion = np.arange(len(image)) - np.repeat(np.cumsum(lesions) - lesions, lesions)
+    found = rng.random(len(image)) < 0.8
+    others = np.repeat(np.arange(len(lesions)), rng.poisson(0.3, len(lesions)))
+    where = np.append(image[found], others)
+    score = rng.normal(size=len(where)) + 1.5 * (np.arange(len(where)) < found.sum())
+    hit = np.append(lesion[found], np.full(len(others), -1))
+    return Candidates(where, score, np.zeros((len(where), 4)), hit, lesions)
+
+
+def test_a_rate_that_cannot_be_written_in_binary_is_reached_as_on_the_curve():
+    images = 100  # 0.29 * 100 is 28.999999999999996
+    score = np.linspace(1, 0.1, 31)
+    image, lesion = np.arange(31), np.append(np.full(30, -1), 0)
+    lesion[29], image[29] = 0, 50  # the 29 false positives before this hit are allowed
+    lesions = np.zeros(images, int)
+    lesions[[30, 50]] = 1
+    one = Candidates(image, score, np.zeros((31, 4)), lesion, lesions)
+    assert recall_at(froc_curve(one), [0.29]) == [1.0]
+    assert froc_score(one, rates=[0.29]).estimate == 1.0
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda one: froc_score(one, rates=[]), "`rates` must be at least one number"),
         (lambda one: froc_score(one, rates=[-1]), r"not negative, got \[-1\]"),
         (lambda one: froc_score(one, resamples=0), "`resamples` must be at least 1, got 0"),
+        (lambda one: froc_score(one, level=1.5), r"`level` must be in \(0, 1\), got 1.5"),
         (lambda one: froc_difference(one, case(seed=1)), "same images and lesions, got 40 images"),
     ],
 )

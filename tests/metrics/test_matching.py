@@ -173,3 +173,20 @@ def test_candidates_refuse_what_does_not_fit(changes, message):
     assert Candidates(**one).images == 1
     with pytest.raises(ValueError, match=message):
         Candidates(**one | changes)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        pytest.param([1e308, -1e308, 3.0], id="too far"),
+        pytest.param([5e-324, 0.0, 1e-323, -0.0], id="too near"),
+        pytest.param([np.inf, 1.0, -np.inf, 1.0], id="infinite"),
+        pytest.param([0.2, 0.2, 0.2], id="alike"),
+        pytest.param([], id="none"),
+        pytest.param((1 - 1e-13 * np.random.default_rng(0).random(999)).tolist(), id="crowded"),
+        pytest.param((np.random.default_rng(0).random(9999) ** 40).tolist(), id="skewed"),
+    ],
+)
+def test_scores_that_are_hard_to_scale_are_sorted_too(score):
+    values = np.array(score, float)
+    assert descending(values).tolist() == np.argsort(-values, kind="stable").tolist()

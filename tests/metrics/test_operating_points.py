@@ -148,3 +148,12 @@ def test_bad_input_is_one_clear_sentence():
         operating_point([0.1], [1], math.nan)
     with pytest.raises(ValueError, match=r"`prevalence` must be in \(0, 1\), got 5"):
         operating_point([0.1], [1], 0.5, prevalence=5)
+
+
+def test_patients_widen_the_predictive_values_at_a_prevalence_too():
+    prob, label = (np.repeat(part, 3) for part in case())
+    who = np.repeat(np.arange(len(prob) // 3), 3).tolist()
+    wide = operating_point(prob, label, 0.5, patient_id=who, prevalence=0.1)
+    narrow = operating_point(prob, label, 0.5, prevalence=0.1)
+    for name in ("ppv_at_prevalence_ci", "npv_at_prevalence_ci"):
+        assert np.ptp(wide[name]) > 1.4 * np.ptp(narrow[name])

@@ -104,3 +104,31 @@ def test_the_limits_hold_the_truth_as_often_as_they_say(s, c, per_patient):
             runs += not math.isnan(low)
             held += low <= truth <= high
         assert 0.93 <= held / runs <= 0.995
+
+
+def test_few_patients_have_the_quantile_of_student():
+    from monai_kd.metrics.uncertainty import spread, student_quantile
+
+    said, label = counts(tp=6, fn=2, tn=7, fp=3)
+    found = predictive_values(said, label, prevalence=0.2)["ppv"]
+    moved = np.zeros(18)
+    sick, well = label == 1, label == 0
+    moved[sick] = (said[sick] - 6 / 8) / 8 / math.sqrt(7 / 8) / (6 / 8)
+    moved[well] = -(~said[well].astype(bool) - 7 / 10) / 10 / math.sqrt(9 / 10) / (3 / 10)
+    error, df = spread(moved, np.arange(18))
+    assert df < 18
+    odds = (6 / 8) / (3 / 10) * 0.25 * math.exp(student_quantile(0.95, df) * error)
+    assert found.high == pytest.approx(odds / (1 + odds))
+    assert student_quantile(0.95, df) > 2.05
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        pytest.param([1, 0, -1], "`label` must be 0, 1, or NaN", id="label"),
+        pytest.param([1, 0], r"\(3,\) and \(2,\)", id="length"),
+    ],
+)
+def test_refuses_what_is_no_label(label, message):
+    with pytest.raises(ValueError, match=message):
+        predictive_values([1, 0, 1], label, prevalence=0.1)

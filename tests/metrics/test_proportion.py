@@ -87,3 +87,14 @@ def test_refuses_what_is_no_share(successes, trials, group, message):
 def test_refuses_a_level_that_is_no_share(level):
     with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\)"):
         proportion_interval(1, 2, level=level)
+
+
+def test_patients_who_are_half_right_are_not_worth_more_trials_than_there_are():
+    group = np.repeat(np.arange(100), 2)
+    hit = np.tile([0, 1], 100)
+    hit[0] = 1  # 101 of 200; each patient but one has one of either
+    found = proportion_interval(hit, np.ones(200), group=group)
+    counted = proportion_interval(101, 200)
+    assert found.low <= counted.low
+    assert found.high >= counted.high
+    assert found == pytest.approx(counted, abs=2e-3)

@@ -17,6 +17,7 @@ from monai_kd.metrics import (
     score_drop,
     score_interval,
 )
+from monai_kd.metrics.uncertainty import spread, student_quantile
 
 
 def case(n=60, seed=0, gain=1.2):
@@ -162,7 +163,117 @@ def test_refuses_what_cannot_be_scored(name, columns, message):
 def test_refuses_a_model_that_has_diverged():
     prob, label = case()
     prob[3] = np.nan
-    with pytest.raises(ValueError, match="got 1 images with NaN"):
+    with pytest.raises(ValueError, match=r"`prob` must be in \[0, 1\], got 3 values that are NaN"):
         score_difference("accuracy", case()[0], prob, label, activation="softmax")
     label[3] = np.nan  # but nobody asks what it says of an image without a label
     score_interval("accuracy", prob, label, activation="softmax")
+
+
+@pytest.mark.parametrize(
+    ("prob", "label", "message"),
+    [
+        pytest.param([0.9, 0.2, 0.8], [1, 0, -1], "`label` must be 0, 1, or NaN", id="label"),
+        pytest.param([3.0, -2.0, 0.1], [1, 0, 1], r"must be in \[0, 1\], got 2", id="logits"),
+        pytest.param([0.9, 0.2], [1, 0, 1], r"\(2,\) and \(3,\)", id="length"),
+    ],
+)
+@pytest.mark.parametrize("name", SCORES)
+def test_refuses_what_is_no_probability_and_no_label(name, prob, label, message):
+    with pytest.raises(ValueError, match=message):
+        score_interval(name, prob, label, activation="sigmoid")
+    with pytest.raises(ValueError, match=message):
+        score_difference(name, prob, prob, label, activation="sigmoid")
+    with pytest.raises(ValueError, match=message):
+        score_drop(name, (prob, label, None), (prob, label, None), activation="sigmoid")
+
+
+def test_a_recall_without_spread_does_not_make_balanced_accuracy_certain():
+    # Sensitivity 0 of 5 (exact upper limit 1 - 0.025^(1/5)), specificity 92 of 95.
+    label = np.repeat([1.0, 0.0], [5, 95])
+    prob = np.r_[np.full(5, 0.2), np.full(3, 0.7), np.full(92, 0.1)]
+    found = score_interval("balanced_accuracy", prob, label, activation="sigmoid")
+    assert found.estimate == pytest.approx(92 / 95 / 2)
+    assert found.high - found.estimate > (1 - 0.025**0.2) / 2
+    assert found.high == pytest.approx(found.estimate + (1 - 0.025**0.2) / 2, abs=0.01)
+    yes = score_interval("balanced_accuracy", [0.9] * 4, [1, 1, 0, 0], activation="sigmoid")
+    doubt = (1 - 0.025**0.5) / 2
+    assert yes == pytest.approx((0.5, 0.5 - doubt, 0.5 + doubt))
+
+
+@pytest.mark.parametrize("name", ["macro_auroc", "macro_auprc", "macro_f1"])
+def test_a_perfect_finding_does_not_make_the_mean_certain(name):
+    label = np.tile([1.0, 1.0, 0.0, 0.0], 10)
+    noise = np.random.default_rng(0).random(40)
+    both = [np.stack([label, noise], 1), np.stack([label, label], 1)]
+    found = score_interval(name, *both, activation="sigmoid")
+    alone = score_interval(name, noise, label, activation="sigmoid")
+    perfect = score_interval(name, label, label, activation="sigmoid")
+    assert perfect.low == pytest.approx(0.025 ** (1 / 20))
+    assert found.estimate - found.low > (1 - perfect.low) / 2
+    assert found.high - found.estimate < alone.high - alone.estimate  # up, it cannot go
+    opposite = [np.stack([label, 1 - label], 1), np.stack([label, label], 1)]
+    found = score_interval("macro_auroc", *opposite, activation="sigmoid")
+    assert found.high - found.low == pytest.approx(1 - perfect.low)
+
+
+def test_a_perfect_score_rests_on_the_patients_of_the_smaller_class():
+    label = np.repeat([1.0, 0.0], [5, 45])
+    found = score_interval("macro_auroc", label, label, activation="sigmoid")
+    assert found == pytest.approx((1, 0.025 ** (1 / 5), 1))
+
+
+def test_two_perfect_models_are_not_equal_for_certain():
+    label = np.repeat([1.0, 0.0], [5, 45])
+    prob = 0.1 + 0.8 * label
+    other = prob + 0.05 * np.random.default_rng(0).random(50)
+    for name in ("macro_auroc", "macro_auprc", "balanced_accuracy", "accuracy", "macro_f1"):
+        found = score_difference(name, prob, other, label, activation="sigmoid")
+        assert found.estimate == 0
+        assert found.p_value == 1
+        assert found.high == pytest.approx(-found.low)
+        assert found.high > 0.05
+
+
+def test_models_that_decide_alike_may_differ_elsewhere():
+    prob, label = (part[:, 0] for part in case(50))
+    other = np.where(prob >= 0.5, (prob + 1) / 2, prob / 2)
+    found = score_difference("accuracy", prob, other, label, activation="sigmoid")
+    assert found == pytest.approx((0, -(1 - 0.025**0.02), 1 - 0.025**0.02, 1))
+
+
+def test_the_level_reaches_every_limit_but_not_the_p_value():
+    prob, label = [0.9, 0.8, 0.7, 0.1, 0.2, 0.3], [1, 1, 1, 0, 0, 0]
+    best, worst = (prob, label, None), (prob[::-1], label, None)
+    for name in ("macro_auroc", "balanced_accuracy"):
+        drops = [
+            score_drop(name, best, worst, activation="sigmoid", level=level)
+            for level in (0.8, 0.95, 0.99)
+        ]
+        gains = [
+            score_difference(name, prob, prob[::-1], label, activation="sigmoid", level=level)
+            for level in (0.8, 0.95, 0.99)
+        ]
+        for found in (drops, gains):
+            assert found[0].low > found[1].low > found[2].low
+            assert len({one.p_value for one in found}) == 1
+
+
+def test_the_degrees_of_freedom_of_a_drop_are_those_of_welch():
+    # Brier is a mean over images: Welch's t interval from the two groups' spreads.
+    home, away = case(200), case(8, seed=1)
+    drop = score_drop(
+        "brier", (home[0][:, 0], home[1][:, 0], None), (away[0][:, 0], away[1][:, 0], None),
+        activation="sigmoid",
+    )  # fmt: skip
+    squares = [np.square(part[0][:, 0] - part[1][:, 0]) for part in (home, away)]
+    errors, dfs = [], []
+    for values in squares:
+        count = len(values)
+        moved = (values - values.mean()) / count / (1 - 1 / count)
+        error, df = spread(moved, np.arange(count))
+        errors.append(error)
+        dfs.append(df)
+    error = math.hypot(*errors)
+    df = error**4 / sum(e**4 / d for e, d in zip(errors, dfs, strict=True))
+    assert df < 10
+    assert drop.high - drop.estimate == pytest.approx(student_quantile(0.95, df) * error)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from monai_kd.metrics import SCORES
+from monai_kd.metrics.parts import mean_of
 
 
 def case(activation, n=40, findings=3, seed=0, ties=False):

@@ -121,8 +121,10 @@ def test_the_summary_is_wider_than_over_patients_alone_and_than_over_seeds_alone
     alone = [score_interval("macro_auroc", table, label, **SIGMOID) for table in prob]
     assert found.values.tolist() == pytest.approx([interval.estimate for interval in alone])
     assert found.both.estimate == pytest.approx(np.mean(found.values))
-    assert found.seeds.high - found.seeds.low == pytest.approx(
-        2 * 2.7764451 * found.sd / math.sqrt(5)
+    step = 2.7764451 * found.sd / math.sqrt(5) / (found.mean * (1 - found.mean))
+    center = math.log(found.mean / (1 - found.mean))
+    assert found.seeds[1:] == pytest.approx(
+        [1 / (1 + math.exp(-center + s * step)) for s in (1, -1)]
     )
     width = found.both.high - found.both.low
     assert width > found.seeds.high - found.seeds.low
@@ -170,3 +172,35 @@ def test_of_equal_methods_5_percent_are_shown_to_differ_and_real_gains_more():
             gained += found.both.verdict == "gain shown"
     assert 0.02 <= shown / runs <= 0.073  # 5% + 3 standard errors; few seeds are cautious
     assert gained >= 90
+
+
+def test_over_seeds_the_limits_stay_in_range():
+    label = np.array([[0.0], [0.0], [0.0], [1.0], [1.0], [1.0]])
+    prob = np.stack([[0.1, 0.2, 0.3, 0.9, 0.8, 0.7], [0.1, 0.2, 0.75, 0.9, 0.8, 0.7]])[:, :, None]
+    found = seeds_summary("macro_auroc", prob, label, **SIGMOID)
+    assert found.values.tolist() == pytest.approx([1, 8 / 9])
+    for interval in (found.seeds, found.both):
+        assert 0 <= interval.low < interval.estimate < interval.high <= 1
+    alike = seeds_summary("macro_auroc", prob[[1, 1]], label, **SIGMOID)
+    assert alike.seeds == pytest.approx((8 / 9, 8 / 9, 8 / 9))
+
+
+def test_seeds_that_are_all_perfect_rest_on_the_patients_of_the_smaller_class():
+    label = np.repeat([1.0, 0.0], [4, 30])[:, None]
+    found = seeds_summary("macro_auroc", np.stack([label, label, label]), label, **SIGMOID)
+    assert found.both == pytest.approx((1, 0.025 ** (1 / 4), 1))
+    gain = seeds_difference(
+        "macro_auroc", np.stack([label] * 3), np.stack([1 - label] * 3), label, **SIGMOID
+    )
+    bound = 1 - 0.025 ** (1 / 4)
+    assert gain.both.low == pytest.approx(1 - math.hypot(bound, bound))
+    assert 0 < gain.both.p_value < 0.05
+
+
+def test_the_summary_of_copied_seeds_has_the_jackknife_of_one():
+    prob, _, label = case(seeds=1, n=24)
+    copies = np.repeat(prob, 3, axis=0)
+    patient = np.arange(24) // 4
+    found = seeds_summary("brier", copies, label, patient_id=patient, **SIGMOID).both
+    alone = score_interval("brier", prob[0], label, patient_id=patient, **SIGMOID)
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=1e-6)

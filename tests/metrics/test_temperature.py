@@ -92,3 +92,16 @@ def test_bad_input_is_one_clear_sentence():
         apply_temperature([[0.5]], 0, activation="sigmoid")
     with pytest.raises(ValueError, match=r"`activation` must be one of softmax, sigmoid"):
         fit_temperature([[0.5]], [[1]], activation="relu")
+
+
+@pytest.mark.parametrize(
+    ("prob", "label", "activation"),
+    [
+        pytest.param([[0.5]] * 4, [[0], [1], [0], [1]], "sigmoid", id="says nothing"),
+        pytest.param([[0.6], [0.7], [0.8]], [[1], [1], [1]], "sigmoid", id="one class"),
+        pytest.param([[0.6, 0.4], [0.9, 0.1]], [[1, 0], [1, 0]], "softmax", id="one finding"),
+    ],
+)
+def test_where_the_data_say_nothing_probabilities_stay_as_they_are(prob, label, activation, caplog):
+    assert fit_temperature(prob, label, activation=activation) == 1.0
+    assert "Fit on a larger section" in caplog.text

@@ -6,7 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_kd.metrics import Candidates, bootstrap_auroc, jafroc, wafroc
+from monai_kd.metrics import (
+    Candidates,
+    bootstrap_auroc,
+    bootstrap_auroc_difference,
+    jafroc,
+    wafroc,
+    wafroc_difference,
+)
 
 
 def random_case(seed=0, images=14):
@@ -60,6 +67,59 @@ def test_one_lesion_and_one_candidate_per_image_give_the_auroc_and_its_interval(
     assert jafroc(case) == pytest.approx(auroc)
 
 
+def test_the_difference_is_paired_and_that_of_the_auroc_where_they_agree():
+    rng = np.random.default_rng(0)
+    lesions = (rng.random(60) < 0.4).astype(int)
+    scores = rng.random((2, 60)) + np.array([[0.5], [0.2]]) * lesions
+    ours, theirs = (
+        Candidates(np.arange(60), score, np.zeros((60, 4)), lesions - 1, lesions)
+        for score in scores
+    )
+    found = wafroc_difference(ours, theirs)
+    assert found == pytest.approx(bootstrap_auroc_difference(*scores, lesions))
+    assert found.estimate == pytest.approx(wafroc(ours).estimate - wafroc(theirs).estimate)
+    assert wafroc_difference(ours, ours) == (0, 0, 0, 1)
+    back = wafroc_difference(theirs, ours)
+    assert back == pytest.approx([-found.estimate, -found.high, -found.low, found.p_value])
+
+
+def test_the_difference_takes_false_positives_from_where_it_is_told():
+    one = random_case(1)
+    other = Candidates(one.image, one.score[::-1].copy(), one.box, one.lesion, one.lesions)
+    for kind in ("normal", "all"):
+        alone = [wafroc(case, false_positives=kind).estimate for case in (one, other)]
+        ours = wafroc_difference(one, other, false_positives=kind)
+        assert ours.estimate == pytest.approx(alone[0] - alone[1])
+
+
+def few_lesions(found, normal=10):
+    """Images with two lesions each, of which so many are found, and normal ones without a mark."""
+    image = np.repeat(np.arange(len(found)), found)
+    lesion = np.arange(len(image)) - np.repeat(np.cumsum(found) - found, found)
+    lesions = np.append(np.full(len(found), 2), np.zeros(normal, int))
+    score, box = np.full(len(image), 0.9), np.zeros((len(image), 4))
+    return Candidates(image, score, box, lesion, lesions)
+
+
+def test_few_patients_on_the_smaller_side_have_wide_limits_or_none():
+    for figure in (wafroc, jafroc):
+        one = figure(few_lesions([1]))
+        assert one.estimate == 0.75
+        assert np.isnan(one[1:]).all()
+        three = figure(few_lesions([1, 1, 1]))
+        assert three.low < 0.3
+        assert three.high > 0.95
+    ours = wafroc_difference(few_lesions([2, 2]), few_lesions([0, 0]))
+    assert (ours.estimate, ours.verdict) == (0.5, "not shown")
+    assert np.isnan(wafroc_difference(few_lesions([2]), few_lesions([0]))[1:]).all()
+
+
+@pytest.mark.parametrize(("lesions", "normal"), [(3, 30), (30, 3)])
+def test_a_perfect_figure_has_the_binomial_limit_of_the_smaller_side(lesions, normal):
+    ours = wafroc(few_lesions([2] * lesions, normal))
+    assert ours == pytest.approx((1, 0.025 ** (1 / 3), 1))
+
+
 def test_a_mark_in_the_wrong_place_earns_nothing():
     lesions, box = np.array([1, 0]), np.zeros((2, 4))
     image, score = np.array([0, 1]), np.array([0.9, 0.5])
@@ -76,6 +136,19 @@ def test_without_lesions_or_images_without_one_there_is_no_figure():
     only = Candidates(**none, lesions=np.array([1, 2]))
     assert np.isnan(wafroc(only)).all()
     assert wafroc(only, false_positives="all").estimate == 0.5  # all at minus infinity
+
+
+def test_the_difference_of_nothing_is_unknown_and_of_other_images_refused():
+    case = random_case()
+    box = np.zeros((0, 4))
+    none = Candidates(
+        box[:, 0].astype(int), box[:, 0], box, box[:, 0].astype(int), np.zeros(3, int)
+    )
+    assert np.isnan(wafroc_difference(none, none)).all()
+    with pytest.raises(ValueError, match="wafroc_difference: both models must be judged on the"):
+        wafroc_difference(case, none)
+    with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\), got 2"):
+        wafroc_difference(case, case, level=2)
 
 
 def test_refuses_another_kind_of_false_positive():

@@ -32,8 +32,9 @@ def test_mean_and_sd_are_those_of_scikit_learns_value_of_each_run(folder):
     assert found.values == pytest.approx(values)
     assert found.over_both.estimate == pytest.approx(np.mean(values))
     assert found.sd == pytest.approx(np.std(values, ddof=1))
-    step = 3.182446305284263 * found.sd / 2  # Student's t, 3 degrees of freedom
-    assert found.over_seeds.high == pytest.approx(np.mean(values) + step)
+    mean = np.mean(values)
+    step = 3.182446305284263 * found.sd / 2 / (mean * (1 - mean))  # Student's t, 3 df, as logit
+    assert found.over_seeds.high == pytest.approx(1 / (1 + (1 - mean) / mean * np.exp(-step)))
 
 
 def test_each_finding_has_its_auroc(folder):
