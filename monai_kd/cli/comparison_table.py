@@ -67,6 +67,8 @@ def describe(comparison: Comparison) -> tuple[str, str]:
     notes = list(comparison.notes)
     if comparison.seeds:
         notes.insert(0, f"{ABOUT_INTERVALS} p and verdict are of both.")
+    if any(math.isnan(gain.difference.low) for gain in comparison.gains):
+        notes.append("A dash for an interval: too few films with, or without, what is scored.")
     if len(comparison.gains) > 1:
         notes.append(
             f"Each of the {len(comparison.gains)} lines has an interval of its own: without any "

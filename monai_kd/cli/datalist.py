@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from monai_kd.cli.frame import add_command, aligned
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from monai_kd.data.datalist import Datalist
 
 __all__ = ["add_parser", "counts_table", "run"]

@@ -130,9 +130,7 @@ def _run(step: Step, log: IO[str], variables: Mapping[str, str]) -> tuple[int, s
     return process.returncode, "".join(last)
 
 
-def _copy(
-    lines: Iterable[str], log: IO[str], last: collections.deque[str], *, aloud: bool
-) -> None:
+def _copy(lines: Iterable[str], log: IO[str], last: collections.deque[str], *, aloud: bool) -> None:
     for line in lines:
         if aloud:
             say(line)

@@ -57,7 +57,8 @@ def expected_calibration_error(
     Returns:
         Estimate and limits, in [0, 1]: 92 to 96% of them hold the true error of a model that is
         too sure, but only 88 to 90% with five images a bin, and more than 97% that of a perfect
-        one. Findings without a known label are left out, all NaN when none is left. The limits alone are NaN for a single patient.
+        one. Findings without a known label are left out, all NaN when none is left. The limits
+        alone are NaN for a single patient.
 
     Raises:
         ValueError: if values are not probabilities or labels, or ``bins`` is below 1.

@@ -60,7 +60,7 @@ def froc_curve(candidates: Candidates, *, monai_compat: bool = False) -> FrocCur
         )
     total = int(candidates.lesions.sum())
     order = descending(candidates.score)
-    score, lesion = candidates.score[order], candidates.lesion[order]
+    score, lesion = candidates.score.take(order), candidates.lesion.take(order)
     counted = lesion != REPEATED_HIT
     if not counted.all():
         score, lesion = score[counted], lesion[counted]

@@ -33,7 +33,7 @@ FALSE_POSITIVE = -1
 REPEATED_HIT = -2
 """In ``Candidates.lesion``: meets only lesions that better candidates have hit; it is ignored."""
 
-_PAIRS_AT_ONCE = 1 << 18  # a few MB
+_PAIRS_AT_ONCE = 1 << 16  # half a MB for each array of theirs
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,13 @@ def match_candidates(
     order = np.argsort(lesion_where, kind="stable")
     lesions = np.bincount(lesion_where, minlength=images)
     first = np.cumsum(lesions) - lesions  # of each image, in `order`
-    columns = np.ascontiguousarray(boxes.T), np.ascontiguousarray(lesion_boxes[order].T)
+    box_columns, lesion_columns = boxes.T, np.ascontiguousarray(lesion_boxes[order].T)
     least = tolerance if rule == "center" else threshold
-    parts = [
-        pairs_that_meet(*columns, pairs, rule, least) for pairs in _pairs(where, lesions, first)
-    ]
+    parts = []
+    for some, pairs in _pairs(where, lesions, first):
+        box_of = np.ascontiguousarray(box_columns[:, some])
+        met_here, lesion, fit = pairs_that_meet(box_of, lesion_columns, pairs, rule, least)
+        parts.append((met_here + some.start, lesion, fit))
     candidate, lesion, fit = _joined(parts)
     hit = np.full(len(scores), FALSE_POSITIVE, np.int64)
     met = candidate[np.append(True, candidate[1:] != candidate[:-1])[: len(candidate)]]
@@ -170,8 +172,8 @@ def _joined(parts: list[Pairs]) -> Pairs:
 
 def _pairs(
     where: IntArray, lesions: IntArray, first: IntArray
-) -> Iterator[tuple[IntArray, IntArray]]:
-    """All pairs of a candidate and a lesion of its image, some millions at once."""
+) -> Iterator[tuple[slice, tuple[IntArray, IntArray]]]:
+    """Candidates, some at once, and their pairs, each with a lesion of its image."""
     count = lesions[where]
     total = np.cumsum(count)
     start = 0
@@ -179,9 +181,9 @@ def _pairs(
         done = total[start] - count[start]
         end = max(start + 1, int(np.searchsorted(total, done + _PAIRS_AT_ONCE, side="right")))
         some = count[start:end]
-        candidate = np.repeat(np.arange(start, end), some)
+        candidate = np.repeat(np.arange(end - start), some)
         skipped = np.repeat(total[start:end] - some - done - first[where[start:end]], some)
-        yield candidate, np.arange(len(candidate)) - skipped
+        yield slice(start, end), (candidate, np.arange(len(candidate)) - skipped)
         start = end
 
 
@@ -232,7 +234,7 @@ def _checked(
         )
     _check_numbers("match_candidates", where, images)
     _check_scores("match_candidates", scores)
-    if not (boxes[:, :2] <= boxes[:, 2:]).all():
+    if not all((boxes[:, axis] <= boxes[:, axis + 2]).all() for axis in (0, 1)):
         raise ValueError(
             "match_candidates: a box must be (x_min, y_min, x_max, y_max) with minima not above "
             "maxima, got another. Give corners, not a corner and a size."

@@ -68,14 +68,14 @@ def _center(
     box: FloatArray, lesion: FloatArray, pairs: tuple[IntArray, IntArray], tolerance: float
 ) -> Pairs:
     candidate, number = pairs
-    center, other = (box[:2] + box[2:]) / 2, (lesion[:2] + lesion[2:]) / 2
+    center = (box[:2] + box[2:]) / 2
     for axis in (0, 1):
         place = center[axis][candidate]
-        met = place >= (lesion[axis] - tolerance)[number]
-        met &= place < (lesion[axis + 2] + tolerance)[number]
+        met = place >= lesion[axis][number] - tolerance
+        met &= place < lesion[axis + 2][number] + tolerance
         kept = np.flatnonzero(met)
         candidate, number = candidate[kept], number[kept]
-    away = center[:, candidate] - other[:, number]
+    away = center[:, candidate] - (lesion[:2, number] + lesion[2:, number]) / 2
     return candidate, number, -np.hypot(away[0], away[1])
 
 

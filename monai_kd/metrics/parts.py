@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.limits import Reach, difference_interval, mover
+from monai_kd.metrics.limits import difference_interval, mover
 from monai_kd.metrics.uncertainty import (
     NO_ERROR,
+    Reach,
     logit_interval,
     spread,
 )

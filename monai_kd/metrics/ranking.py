@@ -38,8 +38,8 @@ def descending(score: NDArray[np.float64]) -> NDArray[np.int64]:
         return np.argsort(-values, kind="stable")
     key = ((highest - values) * marks).astype(np.uint32)
     order = np.argsort(key.astype(np.uint16), kind="stable")
-    order = order[np.argsort((key >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
-    sorted_values = values[order]
+    order = order[np.argsort((key >> np.uint32(16)).astype(np.uint16).take(order), kind="stable")]
+    sorted_values = values.take(order)
     if (sorted_values[1:] > sorted_values[:-1]).any():
         order = order[np.argsort(-sorted_values, kind="stable")]
     return order

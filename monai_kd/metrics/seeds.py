@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.interval import Difference, Interval
-from monai_kd.metrics.limits import Reach, difference_interval, mover
+from monai_kd.metrics.limits import difference_interval, mover
 from monai_kd.metrics.parts import Part, difference_reach, few_patients, mean_of, reach
 from monai_kd.metrics.score_intervals import (
     known_images,
@@ -40,6 +40,7 @@ from monai_kd.metrics.score_intervals import (
 )
 from monai_kd.metrics.uncertainty import (
     NO_ERROR,
+    Reach,
     logit_interval,
     spread,
     student_p,

@@ -106,8 +106,9 @@ def subgroup_table(
 
     Returns:
         Rows of groups of 10 patients or more with ``by`` and ``group``, ``n`` images with a known
-        label, ``patients`` (or None), ``positives`` by finding, ``macro_auroc`` and ``accuracy``, each with ``_ci`` (95%); None
-        where the group cannot say, for instance because a class is absent in it.
+        label, ``patients`` (or None), ``positives`` by finding, ``macro_auroc`` and
+        ``accuracy``, each with ``_ci`` (95%); None where the group cannot say, for instance
+        because a class is absent in it.
 
     Raises:
         ValueError: if shapes differ, nothing is there, or a value is not a probability or label.

@@ -27,14 +27,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.limits import (
+    NO_ERROR,
+    Reach,
+    difference_interval,
+    logit_interval,
+    mover,
+    student_p,
+    student_quantile,
+    wilson_interval,
+)
 
 __all__ = [
     "NO_ERROR",
     "Correct",
+    "Reach",
     "corrected",
     "correction",
+    "difference_interval",
     "logit_interval",
+    "mover",
     "patient_index",
     "spread",
     "student_p",
@@ -44,8 +56,6 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 Correct = Callable[[FloatArray, FloatArray], FloatArray]
-NO_ERROR = 1e-12
-"""A standard error that is nothing but rounding."""
 
 
 def patient_index(patient_id: Sequence[object] | NDArray[Any] | None, count: int) -> NDArray[Any]:
@@ -124,98 +134,7 @@ def spread(influence: FloatArray, patient: NDArray[Any]) -> tuple[float, float]:
     return math.sqrt(variance), max(min(effective, len(squares) - 1), 1)
 
 
-def logit_interval(
-    value: float, error: float, df: float, *, cases: int, level: float = 0.95
-) -> Interval:
-    """Return the interval of a score in [0, 1], symmetric on the logit scale.
-
-    Args:
-        value: the score.
-        error: its standard error; NaN gives NaN limits.
-        df: degrees of freedom of the error; infinite for the normal quantile.
-        cases: independent cases. Where the error is 0, the limits are those of a share of so many:
-            at exactly 0 or 1 the exact binomial one, between them Wilson's.
-        level: share of intervals that hold the truth, in (0, 1).
-    """
-    if math.isnan(value) or math.isnan(error):
-        return Interval(value, math.nan, math.nan)
-    if value <= 0 or value >= 1:
-        bound = ((1 - level) / 2) ** (1 / max(cases, 1))
-        return Interval(value, bound, 1.0) if value >= 1 else Interval(value, 0.0, 1 - bound)
-    if error <= NO_ERROR:
-        return wilson_interval(value, max(cases, 1), level=level)
-    step = student_quantile(level, df) * error / (value * (1 - value))
-    center = math.log(value / (1 - value))
-    return Interval(value, _sigmoid(center - step), _sigmoid(center + step))
-
-
-def wilson_interval(
-    share: float, trials: float, *, df: float = math.inf, level: float = 0.95
-) -> Interval:
-    """Return Wilson's interval of a share.
-
-    Args:
-        share: in [0, 1].
-        trials: how many independent trials it is of, above 0; need not be whole.
-        df: degrees of freedom that the number of independent trials is known with; infinite when
-            it was counted.
-        level: share of intervals that hold the truth, in (0, 1).
-    """
-    square = student_quantile(level, df) ** 2
-    center = (share + square / (2 * trials)) / (1 + square / trials)
-    half = math.sqrt(square * share * (1 - share) / trials + (square / (2 * trials)) ** 2)
-    half /= 1 + square / trials
-    low = 0.0 if share == 0 else center - half
-    return Interval(share, low, 1.0 if share == 1 else center + half)
-
-
-def student_quantile(level: float, df: float) -> float:
-    """Return how many standard errors an interval reaches to either side.
-
-    Args:
-        level: share of intervals that hold the truth, in (0, 1).
-        df: degrees of freedom; infinite for the normal quantile.
-
-    Raises:
-        ValueError: if ``level`` is not in (0, 1).
-
-    Example:
-        >>> round(student_quantile(0.95, math.inf), 4), round(student_quantile(0.95, 4), 4)
-        (1.96, 2.7764)
-    """
-    from scipy.special import ndtri, stdtrit
-
-    if not 0 < level < 1:
-        raise ValueError(
-            f"interval: `level` must be in (0, 1), got {level}. Give 0.95 for 95% intervals."
-        )
-    tail = (1 + level) / 2
-    return float(ndtri(tail) if math.isinf(df) else stdtrit(df, tail))
-
-
-def student_p(value: float, error: float, df: float) -> float:
-    """Return the two-sided p-value of a value that is 0 in truth.
-
-    Args:
-        value: what was found.
-        error: its standard error; 0 gives 1 if nothing was found, else 0.
-        df: degrees of freedom of the error.
-    """
-    from scipy.special import ndtr, stdtr
-
-    if math.isnan(value) or math.isnan(error):
-        return math.nan
-    if error == 0:
-        return 1.0 if value == 0 else 0.0
-    far = -abs(value) / error
-    return float(2 * (ndtr(far) if math.isinf(df) else stdtr(df, far)))
-
-
 def _text(patient: object) -> str:
     """An id as text, "" for one that is not known."""
     blank = patient is None or (isinstance(patient, float) and math.isnan(patient))
     return "" if blank else str(patient).strip()
-
-
-def _sigmoid(value: float) -> float:
-    return 0.5 * (1 + math.tanh(value / 2))

@@ -210,4 +210,6 @@ def _precision_recall_points(
     if not positives or not negatives:
         return None
     hits, alarms = _counts(prob, truth)
-    return np.append(0, hits / positives), np.append(1, hits / (hits + alarms))
+    precision = hits / (hits + alarms)
+    # scikit-learn begins at a precision of 1, which nothing has measured
+    return np.append(0, hits / positives), np.append(precision[0], precision)

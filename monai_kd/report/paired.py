@@ -140,7 +140,7 @@ def _gains(pair: _Pair, table: Predictions, metrics: list[str]) -> Iterator[Gain
     if single is not None and len(table.findings) > 1:
         for column, finding in enumerate(table.findings):
             yield pair.of_finding(column).gain(single, "finding", finding)
-    for (by, group), chosen in subgroup_masks(table.metadata).items() if metrics else ():
+    for (by, group), chosen in _groups(table).items() if metrics else ():
         if not np.all(chosen):  # a group of everyone says nothing new
             yield pair.of_films(np.asarray(chosen, bool)).gain(metrics[0], by, group)
 
@@ -164,10 +164,16 @@ def _notes(pair: _Pair, left_out: int) -> list[str]:
     return notes
 
 
+def _groups(table: Predictions) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    known = ~np.isnan(table.label).all(axis=1)
+    return subgroup_masks(table.metadata, patient_id=table.patient_id, known=known)
+
+
 def _small_groups(table: Predictions) -> Iterator[str]:
     shown: dict[str, NDArray[np.bool_]] = {}
-    for (by, _), chosen in subgroup_masks(table.metadata).items():
+    for (by, _), chosen in _groups(table).items():
         shown[by] = shown.get(by, np.zeros(len(table), bool)) | chosen
     for by, chosen in shown.items():
         if not chosen.all():
-            yield f"By {by}, {(~chosen).sum()} films in groups of fewer than 10 are not shown."
+            left = (~chosen).sum()
+            yield f"By {by}, {left} films in groups of fewer than 10 patients are not shown."

@@ -178,7 +178,7 @@ def test_intervals_cover_the_truth(cases):
         patient = np.repeat(np.arange(cases), random.integers(1, 5, cases))[:cases]
         own = random.normal(size=cases)[patient]
         mass = 1 / (1 + np.exp(1 - own - random.normal(size=cases)))
-        control = 0.2 + random.normal(scale=0.05, size=cases)
+        control = np.clip(0.2 + random.normal(scale=0.05, size=cases), 0, 1)
         result = summary(mass, control=control, patient_id=patient)
         limits = np.array(
             [

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_kd.metrics import MATCHING_RULES, Candidates, match_candidates
+from monai_kd.metrics import MATCHING_RULES, Candidates, match_candidates, matching
 from monai_kd.metrics.ranking import descending
 
 
@@ -190,3 +190,11 @@ def test_candidates_refuse_what_does_not_fit(changes, message):
 def test_scores_that_are_hard_to_scale_are_sorted_too(score):
     values = np.array(score, float)
     assert descending(values).tolist() == np.argsort(-values, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("rule", MATCHING_RULES)
+def test_pairs_that_are_looked_at_in_parts_give_the_same(rule, monkeypatch):
+    whole = match_candidates(**case(3), rule=rule, threshold=0.2)
+    monkeypatch.setattr(matching, "_PAIRS_AT_ONCE", 7)
+    parts = match_candidates(**case(3), rule=rule, threshold=0.2)
+    assert parts.lesion.tolist() == whole.lesion.tolist()

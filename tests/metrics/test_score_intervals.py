@@ -10,6 +10,7 @@ import pytest
 
 from monai_kd.metrics import (
     SCORES,
+    auroc_and_influence,
     auroc_difference,
     auroc_interval,
     proportion_interval,
@@ -277,3 +278,27 @@ def test_the_degrees_of_freedom_of_a_drop_are_those_of_welch():
     df = error**4 / sum(e**4 / d for e, d in zip(errors, dfs, strict=True))
     assert df < 10
     assert drop.high - drop.estimate == pytest.approx(student_quantile(0.95, df) * error)
+
+
+@pytest.mark.parametrize(("sick", "power"), [(5, 1.0), (12, 0.5)])
+def test_with_few_patients_of_a_class_two_models_are_compared_by_the_jackknife(sick, power):
+    label = (np.arange(60) < sick).astype(float)
+    prob, other = np.clip(np.random.default_rng(0).normal(0.4 + 0.2 * label, 0.2, (2, 60)), 0, 1)
+    found = score_difference("macro_auroc", prob, other, label, activation="sigmoid")
+    raw = [
+        auroc_and_influence(one, label, correct=lambda influence, _: influence)[1]
+        for one in (prob, other)
+    ]
+    moved = raw[0] - raw[1]
+    variances = [
+        np.square(moved[label == value]).sum() / (1 - 1 / cases) ** (2 * power)
+        for value, cases in ((1, sick), (0, 60 - sick))
+    ]
+    error, df = math.sqrt(sum(variances)), spread(moved, np.arange(60))[1]
+    welch = sum(variances) ** 2 / sum(
+        v**2 / m for v, m in zip(variances, (sick - 1, 59 - sick), strict=True)
+    )
+    assert found.high - found.estimate == pytest.approx(
+        student_quantile(0.95, min(df, welch)) * error, rel=0.01
+    )
+    assert found == pytest.approx(auroc_difference(prob, other, label))

@@ -109,6 +109,12 @@ def test_few_patients_on_the_smaller_side_have_wide_limits_or_none():
         three = figure(few_lesions([1, 1, 1]))
         assert three.low < 0.3
         assert three.high > 0.95
+    half = few_lesions([1, 1, 1])
+    image, lesion = np.append(half.image, [4, 5]), np.append(half.lesion, [-1, -1])
+    score = np.append(half.score, [0.95, 0.8])  # of normal images: they move the figure a little
+    noisy = wafroc(Candidates(image, score, np.zeros((5, 4)), lesion, half.lesions))
+    assert noisy.estimate == pytest.approx(0.65)
+    assert noisy.high - noisy.low > 0.6
     ours = wafroc_difference(few_lesions([2, 2]), few_lesions([0, 0]))
     assert (ours.estimate, ours.verdict) == (0.5, "not shown")
     assert np.isnan(wafroc_difference(few_lesions([2]), few_lesions([0]))[1:]).all()

@@ -74,7 +74,7 @@ def test_films_of_small_groups_are_counted(runs):
         text = (run / "predictions.csv").read_text()
         (run / "predictions.csv").write_text(text.replace(",F,", ",O,", 3))
     notes = compare_runs(*runs).notes
-    assert "By sex, 3 films in groups of fewer than 10 are not shown." in notes
+    assert "By sex, 3 films in groups of fewer than 10 patients are not shown." in notes
 
 
 def test_one_class_only_is_refused(runs):

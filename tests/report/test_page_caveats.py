@@ -59,7 +59,7 @@ def test_what_a_reader_has_to_know_of_the_films_stands_on_the_page(tmp_path):
     for part in ("Thresholds were chosen on .{0,150}", "The temperature, fitted on .{0,250}"):
         assert re.search(part + r"12 of the 30 films judged here", text)
     assert "and then left alone" not in text
-    assert "films in groups of fewer than 10 or without the value are not shown" in text
+    assert "films in groups of fewer than 10 patients or without the value are not shown" in text
 
 
 @pytest.mark.parametrize(

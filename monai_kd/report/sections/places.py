@@ -166,7 +166,8 @@ def _answers(film: dict[str, Any], *, exclusive: bool) -> list[dict[str, Any]]:
 def _told_groups(run: RunFiles) -> set[tuple[str, str]]:
     """Column and group of those that are large enough to be told of, see ``subgroup_masks``."""
     if run.predictions is not None:
-        return set(subgroup_masks(run.predictions.metadata))
+        table = run.predictions
+        return set(subgroup_masks(table.metadata, patient_id=table.patient_id))
     return {(row["by"], row["group"]) for row in block(run, "subgroups") or []}
 
 
