@@ -24,7 +24,7 @@ def refuse_unmarked(items: Iterable[Mapping[str, Any]], *, section: str) -> None
     films = list(items)
     if films and not any(item.get("regions") or item.get("lung_mask") for item in films):
         raise MonaiKDError(
-            f"refuse_unmarked: the films of `section` {section} must have regions for hkd, got "
-            f"none on {len(films)} films. Build the datalist with --regions, or train with `method` "
+            f"refuse_unmarked: films of `section` {section} must have regions for hkd, got none "
+            f"on {len(films)} films. Build the datalist with --regions, or train with `method` "
             "baseline or self_distillation."
         )

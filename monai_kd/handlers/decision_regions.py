@@ -38,7 +38,7 @@ class DecisionRegions:
 
     Every finding that is present and marked counts once. The summary gets ``decision_regions``, see
     :func:`monai_kd.metrics.decision_region_summary`: mass inside the region, the pointing game and
-    the overlap, each with its interval and next to the same network with random weights; and
+    the overlap, each with its interval and next to the same network with shuffled weights; and
     ``method``, how the maps were made.
 
     Args:
@@ -49,7 +49,7 @@ class DecisionRegions:
         mean: subtracted when the image was normalized.
         sd: divided by when the image was normalized.
         method: see :func:`monai_kd.explain.explain`.
-        controls: networks with random weights, whose numbers are averaged film by film; one alone
+        controls: networks with shuffled weights, whose numbers are averaged film by film; one alone
             often has no map to show. 0 leaves the control out. Each costs as much as the network.
     """
 
@@ -92,8 +92,9 @@ class DecisionRegions:
             engine: the evaluator.
         """
         batch = engine.state.batch
-        if "region_mask" not in batch:
-            return
+        finite = bool(engine.state.output["pred"].isfinite().all())
+        if "region_mask" not in batch or not finite:
+            return  # of a network that has diverged nothing is said
         mask, label = batch["region_mask"], batch["label"]
         marked = (label == 1) & batch["region_annotated"] & mask.flatten(2).any(2)
         marked &= ~unread(batch, len(marked)).to(marked.device)[:, None]
@@ -162,7 +163,7 @@ class DecisionRegions:
         engine.state.summary["decision_regions"] = result | {"method": self.method}
         _log.info(
             "Decision regions: %.3f of the map's mass lies inside the region (which covers %.3f of "
-            "the film; random weights: %s), peak inside in %.3f of %d.",
+            "the film; shuffled weights: %s), peak inside in %.3f of %d.",
             result["mass_inside"],
             result["region_share"],
             _rounded(result.get("control", {}).get("mass_inside")),

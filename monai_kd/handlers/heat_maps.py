@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from monai_kd.networks import GREY_MEAN, GREY_SD
 from monai_kd.utils import slug
 
 __all__ = ["HeatMaps"]
+
+_log = logging.getLogger(__name__)
 
 
 class HeatMaps:
@@ -61,7 +64,11 @@ class HeatMaps:
             engine: the evaluator.
         """
         batch, image = engine.state.batch, engine.state.output["image"]
-        finding = engine.state.output["pred"].argmax(dim=1)
+        logits = engine.state.output["pred"]
+        if not bool(logits.isfinite().all()):
+            _log.warning("The network answered with values that are not numbers: no heat maps.")
+            return
+        finding = logits.argmax(dim=1)
         cam = explain(self.network, image, finding=finding)
         problems = batch.get("problem", [""] * len(image))
         for row, name in enumerate(batch["id"]):

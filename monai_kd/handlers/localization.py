@@ -141,7 +141,9 @@ class Localization:
         prob = probabilities(output["pred"].detach(), self.activation).cpu().nan_to_num()
         image = output["image"]
         heat = torch.zeros(len(image), len(columns), *image.shape[2:])
-        chosen = scored.any(1)
+        chosen = scored.any(1) & output["pred"].isfinite().all(1).cpu()
+        if not chosen.any():
+            return heat
         asked = image[chosen.to(image.device)]
         finding = columns.expand(len(asked), -1)
         heat[chosen] = explain(self.network, asked, finding=finding, method=self.method).cpu()

@@ -2,7 +2,7 @@
 """Do a model's maps lie where an expert drew? Means over films, with intervals and a control.
 
 A map lies inside a large region now and then without any aim, and an architecture has places that
-it likes. So every number stands beside that of the same architecture with random weights on the
+it likes. So every number stands beside that of the same architecture with shuffled weights on the
 same films, and the difference, film by film, is what the training has brought.
 
 Intervals are made as those of every other score, see :mod:`monai_kd.metrics.uncertainty`: on the
@@ -72,7 +72,7 @@ def decision_region_summary(
         thresholds: T shares of the peak, columns of ``iou``.
         region_share: share of the film that the region covers, ``(K,)``: what a map without any
             aim would reach.
-        control: maps of networks with random weights on the same cases, or None.
+        control: maps of networks with shuffled weights on the same cases, or None.
         patient_id: who each case belongs to, K of them. None: every case is a patient.
         level: share of intervals that hold the truth, in (0, 1).
 

@@ -94,7 +94,7 @@ def explained(run: RunFiles) -> Answer:
     control, beside = found.get("control") or {}, ""
     if control.get("mass_inside") is not None:
         films = f" on {control['n']} films" if control.get("n") else ""
-        beside = f"; a network of random weights has {100 * control['mass_inside']:.1f}%{films}"
+        beside = f"; a network of shuffled weights has {100 * control['mass_inside']:.1f}%{films}"
     return known(
         f"Heat maps ({map_name(found.get('method'))}) checked against drawn regions on "
         f"{found.get('n', 'some')} films: {100 * found['mass_inside']:.1f}% of the map{sure} lies "

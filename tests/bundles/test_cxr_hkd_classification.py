@@ -194,9 +194,12 @@ def test_thresholds_are_chosen_on_the_validation_films_of_the_delivered_model(
         assert hits / sum(present) >= float(point["goal"].split()[-1])
 
 
-def test_the_evaluation_says_for_whom_and_where_and_what_went_worst(finished):
+def test_the_evaluation_says_for_whom_and_where_and_what_went_worst(hkd, finished):
+    rows = hkd.read_csv(finished.run / "predictions.csv")
     summary = json.loads((finished.run / "evaluation.json").read_text())["sections"]["test"]
-    assert {group["by"] for group in summary["subgroups"]} >= {"view"}
+    patients = {view: {r["patient_id"] for r in rows if r["view"] == view} for view in ("PA", "AP")}
+    views = {group["group"] for group in summary["subgroups"] if group["by"] == "view"}
+    assert views == {view for view, known in patients.items() if len(known) >= 10}
     assert summary["calibration"]["temperature"] > 0
     assert summary["decision_regions"]["control"]["n"] == summary["decision_regions"]["n"]
     assert set(summary["localization"]) == {"bacterial", "viral"}  # nobody marks healthy films

@@ -14,7 +14,9 @@ BOX = [{"box": [0, 0, 2, 2], "finding": None}]
 @pytest.mark.parametrize("regions", [None, []])
 def test_films_without_any_region_are_refused_with_their_number(regions):
     films = [{"image": "a.png", "regions": regions}, {"image": "b.png"}]
-    with pytest.raises(MonaiKDError, match=r"section` labeled must have regions .* on 2 films"):
+    with pytest.raises(
+        MonaiKDError, match=r"labeled must have regions for hkd, got none on 2 films"
+    ):
         refuse_unmarked(films, section="labeled")
 
 

@@ -202,7 +202,7 @@ def test_the_control_is_told_with_its_own_films(evaluated):
     }  # fmt: skip
     answer = items(change(evaluated, decision_regions=regions))[31].answer
     assert "on 54 films" in answer
-    assert "random weights has 5.0% on 8 films" in answer
+    assert "shuffled weights has 5.0% on 8 films" in answer
 
 
 def test_unreadable_films_are_counted_where_the_run_counts_them(evaluated):

@@ -89,7 +89,7 @@ def test_decision_regions_tell_whose_films_each_row_is_of(tmp_path):
     text = words(build_page(run, baseline_dir=other).read_text())
     assert re.search(r"hkd 30\.0% – 54 7 without a map", text)  # noqa: RUF001
     assert re.search(r"baseline 30\.0% – 60 1 without a map", text)  # noqa: RUF001
-    assert re.search(r"random weights 10\.0% – 8 ", text)  # noqa: RUF001
+    assert re.search(r"shuffled weights 10\.0% – 8 ", text)  # noqa: RUF001
     assert "on the 8 films on which both have a map" in text
     assert "may therefore be of different films" in text
 

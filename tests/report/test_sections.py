@@ -141,14 +141,14 @@ def test_the_control_is_a_row_of_its_own_with_its_own_films():
     beyond = {"mass_inside": 0.1, "mass_inside_ci": [0.01, 0.2]}
     ours = looks(54, 7, control={"mass_inside": 0.06, "n": 8}, beyond_control=beyond)
     found = told("regions", decision_regions=ours)
-    assert found["models"]["same network, random weights"] == {"mass_inside": 0.06, "n": 8}
+    assert found["models"]["same network, shuffled weights"] == {"mass_inside": 0.06, "n": 8}
     assert found["beyond"]["pairs"] == 8
     assert found["with_empty"]
 
 
 def test_an_old_control_without_a_number_of_films_gets_none():
     found = told("regions", decision_regions=looks(54, control={"mass_inside": 0.06}))
-    assert "n" not in found["models"]["same network, random weights"]
+    assert "n" not in found["models"]["same network, shuffled weights"]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def regions(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
     models = {
         name: ours,
         (name + " (baseline)" if name == "baseline" else "baseline"): theirs,
-        "same network, random weights": ours.get("control"),
+        "same network, shuffled weights": ours.get("control"),
     }
     return {
         "models": {name: model for name, model in models.items() if model},
