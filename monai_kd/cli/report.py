@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from monai_kd.cli.frame import add_command
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     code = 0
     for place, folder in enumerate(args.runs, start=1):
         try:
+            _check_holds_a_run(Path(folder))
             page = build_page(folder, baseline_dir=args.baseline)
         except Exception as error:  # the border: the other runs still get their pages
             code = max(code, _say(error, place, len(args.runs)))
@@ -62,6 +64,23 @@ def run(args: argparse.Namespace) -> int:
             _write_picture(folder, args.baseline)
         sys.stdout.write(f"{page}\n")
     return code
+
+
+def _check_holds_a_run(folder: Path) -> None:
+    from monai_kd.utils import MonaiKDError
+
+    files = ("config.json", "evaluation.json", "metrics.csv", "predictions.csv")
+    if not folder.is_dir() or any((folder / name).exists() for name in files):
+        return  # what is no folder is said by who reads it
+    several = any((folder / "seed_0").glob("config.json"))
+    raise MonaiKDError(
+        "report: RUN must be a run directory, got a folder "
+        + (
+            "of runs with several seeds. Give one of them, such as its seed_0."
+            if several
+            else "without a run in it. Give the `output_dir` of a training or an evaluation."
+        )
+    )
 
 
 def _write_picture(folder: str, baseline: str) -> None:

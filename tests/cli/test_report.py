@@ -15,6 +15,7 @@ def test_each_run_gets_a_page_and_its_path_is_printed(tmp_path, capsys):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
+        (folder / "config.json").write_text("{}")
     assert main(["report", *map(str, folders)]) == 0
     assert capsys.readouterr().out.split() == [str(folder / "report.html") for folder in folders]
     assert all((folder / "report.html").read_text().startswith("<!DOCTYPE") for folder in folders)
@@ -29,6 +30,7 @@ def test_a_bad_run_is_named_by_its_place_and_the_others_get_their_page(tmp_path,
     good = [tmp_path / "a", tmp_path / "b"]
     for folder in good:
         folder.mkdir()
+        (folder / "config.json").write_text("{}")
     bad = tmp_path / "Zzyzx^Planted"
     assert main(["report", str(good[0]), str(bad), str(good[1])]) == 2
     said = capsys.readouterr()
@@ -49,6 +51,18 @@ def test_a_failure_that_nobody_foresaw_costs_one_page_and_is_another_code(
     said = capsys.readouterr()
     assert said.out.split() == ["b"]
     assert "RUN 1 of 2: " in said.err
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [("phantom", "without a run in it"), ("seed_0", "such as its seed_0")],
+)
+def test_a_folder_that_is_no_run_is_refused_and_stays_as_it_was(tmp_path, capsys, inside, said):
+    (tmp_path / inside).mkdir()
+    (tmp_path / inside / "config.json").write_text("{}")
+    assert main(["report", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [inside]
 
 
 def test_the_command_needs_a_run(capsys):

@@ -71,7 +71,9 @@ def test_a_stop_from_the_keyboard_leaves_no_training_behind(tmp_path):
         "        print('.', file=file); time.sleep(0.01)"
     )
     program = (
-        "import sys; from monai_kd.cli.steps import Step, run_steps; "
+        "import signal, sys; from monai_kd.cli.steps import Step, run_steps; "
+        # a shell that runs the tests in the background has it ignored, and children inherit that
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "run_steps([Step('long', (sys.executable, '-c', sys.argv[1]))], log=sys.argv[2], who='try')"
     )
     process = subprocess.Popen(
