@@ -24,7 +24,7 @@ SIZE = 16
 
 
 class Prepare:
-    """Reads a .npy file; counts its calls, which is no setting."""
+    """Reads raw pixels; counts its calls, which is no setting."""
 
     calls = 0
 
@@ -35,7 +35,9 @@ class Prepare:
     def __call__(self, item):
         type(self).calls += 1
         time.sleep(self.pause)
-        image = torch.from_numpy(np.load(item["image"])).float()[None] * self.gain
+        # not np.load: it parses Python, which has failed now and then on several threads at once
+        pixels = np.fromfile(item["image"]).reshape(SIZE, -1)
+        image = torch.from_numpy(pixels).float()[None] * self.gain
         out = {
             **item,
             "image": image,
@@ -67,8 +69,8 @@ def items(tmp_path):
     folder.mkdir()
     made = []
     for number in range(7):
-        path = folder / f"MRN{number}.npy"
-        np.save(path, np.random.RandomState(number).uniform(size=(SIZE, SIZE)))
+        path = folder / f"MRN{number}.raw"
+        np.random.RandomState(number).uniform(size=(SIZE, SIZE)).tofile(path)
         made.append(
             {
                 "image": str(path),
@@ -119,7 +121,7 @@ def test_the_16_bit_levels_are_the_nearest_ones(items):
 
 
 def test_black_and_white_stay_black_and_white(items):
-    np.save(items[0]["image"], np.eye(SIZE))
+    np.eye(SIZE).tofile(items[0]["image"])
     assert torch.equal(cached(items)[0]["image"][0], torch.eye(SIZE))
 
 
@@ -147,7 +149,7 @@ def test_memory_first_run_and_second_run_agree_bit_for_bit(items, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda items: np.save(items[4]["image"], np.zeros((SIZE, SIZE))), id="file"),
+        pytest.param(lambda items: np.zeros((SIZE, SIZE)).tofile(items[4]["image"]), id="file"),
         pytest.param(lambda items: items[3].update(regions=[]), id="regions"),
         pytest.param(lambda items: items[4].update(label=[1, 1]), id="label"),
         pytest.param(lambda items: items.reverse(), id="order"),
@@ -184,7 +186,7 @@ def test_moved_files_and_new_ids_are_served_from_the_cache(items, tmp_path):
     cached(items, cache_dir=tmp_path / "cache")
     (tmp_path / "Doe^John").rename(tmp_path / "moved")
     for number, item in enumerate(items):
-        item["image"] = str(tmp_path / "moved" / f"MRN{number}.npy")
+        item["image"] = str(tmp_path / "moved" / f"MRN{number}.raw")
         item["id"] = f"new{number}"
     calls = Prepare.calls
     assert cached(items, cache_dir=tmp_path / "cache")[1]["id"] == "new1"
@@ -194,7 +196,7 @@ def test_moved_files_and_new_ids_are_served_from_the_cache(items, tmp_path):
 def test_a_file_hash_is_remembered_until_the_file_changes(items, tmp_path, monkeypatch):
     monkeypatch.setattr("monai_kd.data.cache_key._SETTLED_NS", 0)
     cached(items, cache_dir=tmp_path / "cache")
-    np.save(items[4]["image"], np.zeros((SIZE, SIZE)))
+    np.zeros((SIZE, SIZE)).tofile(items[4]["image"])
     assert cached(items, cache_dir=tmp_path / "cache")[4]["image"].max() == 0
     monkeypatch.setattr("monai_kd.data.cache_key.sha256_of_file", None)
     cached(items, cache_dir=tmp_path / "cache")
@@ -310,8 +312,8 @@ def test_a_disk_that_fills_up_while_building_leaves_nothing(items, tmp_path, mon
 def spoil(items):
     """Three reasons in one data set: a missing file, a wrong shape, a value out of range."""
     Path(items[0]["image"]).unlink()
-    np.save(items[2]["image"], np.zeros((SIZE, SIZE + 1)))
-    np.save(items[5]["image"], np.full((SIZE, SIZE), np.nan))
+    np.zeros((SIZE, SIZE + 1)).tofile(items[2]["image"])
+    np.full((SIZE, SIZE), np.nan).tofile(items[5]["image"])
 
 
 @pytest.mark.parametrize("folder", [None, "cache"])
