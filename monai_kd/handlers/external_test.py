@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
@@ -21,6 +20,8 @@ from monai_kd.metrics import (
     Difference,
     Interval,
     Predictions,
+    json_limits,
+    json_number,
     label_hints,
     read_predictions,
     score_drop,
@@ -164,7 +165,7 @@ class ExternalTest:
         if self.films is None or training is None:
             return None, []
         shift = gray_shift(self.films, training)
-        measured = {name: _known(value) for name, value in vars(shift).items()}
+        measured = {name: None if math.isnan(v) else v for name, v in vars(shift).items()}
         return measured, gray_hints(shift, training)
 
 
@@ -200,13 +201,13 @@ def _drop(home: _Judged | None, here: _Judged) -> dict[str, Any]:
         drop = score_drop("macro_auroc", ours, theirs, activation=here.activation)
     external = here.auroc()
     return {
-        "internal_auroc": _known(internal.estimate),
-        "internal_ci": _limits(internal),
-        "auroc": _known(external.estimate),
-        "auroc_ci": _limits(external),
-        "drop": _known(drop.estimate),
-        "drop_ci": _limits(drop),
-        "p_value": _known(drop.p_value),
+        "internal_auroc": json_number(internal.estimate),
+        "internal_ci": json_limits(internal),
+        "auroc": json_number(external.estimate),
+        "auroc_ci": json_limits(external),
+        "drop": json_number(drop.estimate),
+        "drop_ci": json_limits(drop),
+        "p_value": json_number(drop.p_value),
         "verdict": _VERDICTS[drop.verdict],
     }
 
@@ -228,12 +229,3 @@ def _headline(external: dict[str, Any]) -> str:
 
 def _text(value: float | None) -> str:
     return "not defined" if value is None else f"{value:.2f}"
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _limits(interval: Interval | Difference) -> list[float] | None:
-    limits = [interval.low, interval.high]
-    return None if bool(np.isnan(limits).any()) else limits

@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,8 @@ from monai_kd.metrics import (
     average_precision,
     froc_curve,
     froc_score,
+    json_limits,
+    json_number,
     match_candidates,
     wafroc,
 )
@@ -119,11 +120,11 @@ def localization_summary(
         "lesions": int(candidates.lesions.sum()),
         "rule": rule,
         "fp_per_image": list(FROC_RATES),
-        "recall": [_number(recall.estimate) for recall in recalls],
-        "recall_ci": [_limits(recall) for recall in recalls],
+        "recall": [json_number(recall.estimate) for recall in recalls],
+        "recall_ci": [json_limits(recall) for recall in recalls],
         **_named("froc_score", froc_score(candidates)),
         **_named("wafroc", wafroc(candidates)),
-        "average_precision": _number(average_precision(candidates, *_lesions(films))),
+        "average_precision": json_number(average_precision(candidates, *_lesions(films))),
         "curve": {
             "fp_per_image": curve.fp_per_image[shown].tolist(),
             "recall": curve.recall[shown].tolist(),
@@ -196,12 +197,4 @@ def _lesion(number: int) -> str:
 
 
 def _named(name: str, interval: Interval) -> dict[str, Any]:
-    return {name: _number(interval.estimate), f"{name}_ci": _limits(interval)}
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _limits(interval: Interval) -> list[float] | None:
-    return None if math.isnan(interval.low) else [interval.low, interval.high]
+    return {name: json_number(interval.estimate), f"{name}_ci": json_limits(interval)}

@@ -16,7 +16,7 @@ from monai_kd.metrics.decision_regions import RegionAgreement, decision_region_s
 from monai_kd.metrics.delong import auroc_and_influence, auroc_difference, auroc_interval
 from monai_kd.metrics.froc import FROC_RATES, FrocCurve, froc_curve, recall_at
 from monai_kd.metrics.froc_score import froc_difference, froc_score
-from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.interval import Difference, Interval, json_limits, json_number
 from monai_kd.metrics.label_order import LabelOrder, best_label_order, label_hints
 from monai_kd.metrics.matching import (
     FALSE_POSITIVE,
@@ -100,6 +100,8 @@ __all__ = [
     "froc_difference",
     "froc_score",
     "jafroc",
+    "json_limits",
+    "json_number",
     "label_hints",
     "match_candidates",
     "match_predictions",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from monai_kd.metrics.calibration_error import bin_index, expected_calibration_error
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.interval import Interval, json_limits, json_number
 from monai_kd.metrics.proportion import proportion_interval
-from monai_kd.metrics.score_arrays import json_limits, json_number, score_arrays, whole_rows
+from monai_kd.metrics.score_arrays import score_arrays, whole_rows
 from monai_kd.metrics.score_intervals import score_interval
 from monai_kd.metrics.temperature import apply_temperature
 from monai_kd.metrics.uncertainty import patient_index

@@ -7,14 +7,13 @@ the summary is JSON, and a NaN would become the best epoch for ever.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.interval import json_limits, json_number
 from monai_kd.metrics.score_intervals import score_interval
 from monai_kd.metrics.uncertainty import patient_index
 from monai_kd.utils import check_choice
@@ -94,8 +93,8 @@ def _by_finding(
             )
             for c, name in enumerate(findings)
         }
-        part[key] = {name: _number(interval.estimate) for name, interval in each.items()}
-        part[f"{key}_ci"] = {name: _limits(interval) for name, interval in each.items()}
+        part[key] = {name: json_number(interval.estimate) for name, interval in each.items()}
+        part[f"{key}_ci"] = {name: json_limits(interval) for name, interval in each.items()}
     for key, value in (("positives", 1), ("negatives", 0)):
         part[key] = {name: int((truth[:, c] == value).sum()) for c, name in enumerate(findings)}
     return part
@@ -107,7 +106,7 @@ def _over_findings(
     part: dict[str, Any] = {}
     for key in ("macro_auroc", "macro_auprc", "accuracy", "balanced_accuracy", "macro_f1"):
         interval = score_interval(key, probs, truth, activation=activation, patient_id=patient)
-        part[key], part[f"{key}_ci"] = _number(interval.estimate), _limits(interval)
+        part[key], part[f"{key}_ci"] = json_number(interval.estimate), json_limits(interval)
     return part
 
 
@@ -143,14 +142,6 @@ def _mean(values: FloatArray) -> float | None:
 
 def _clip(probs: FloatArray) -> FloatArray:
     return np.clip(probs, np.finfo(np.float64).eps, 1)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _limits(interval: Interval) -> list[float] | None:
-    return None if math.isnan(interval.low) else [interval.low, interval.high]
 
 
 def _checked(

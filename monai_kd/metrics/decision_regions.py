@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from monai_kd.metrics.apart import reach_apart
-from monai_kd.metrics.interval import Difference, Interval
+from monai_kd.metrics.interval import Difference, Interval, json_limits, json_number
 from monai_kd.metrics.proportion import proportion_interval
 from monai_kd.metrics.uncertainty import (
     NO_ERROR,
@@ -185,9 +185,7 @@ def _mean(values: FloatArray, who: NDArray[Any]) -> tuple[float, float, float]:
 
 
 def _named(name: str, interval: Interval | Difference) -> dict[str, Any]:
-    limits = None if math.isnan(interval.low) else [interval.low, interval.high]
-    estimate = None if math.isnan(interval.estimate) else interval.estimate
-    return {name: estimate, f"{name}_ci": limits}
+    return {name: json_number(interval.estimate), f"{name}_ci": json_limits(interval)}
 
 
 def _check_lengths(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-__all__ = ["Difference", "Interval"]
+__all__ = ["Difference", "Interval", "json_limits", "json_number"]
 
 
 class Interval(NamedTuple):
@@ -31,3 +31,22 @@ class Difference(NamedTuple):
         if math.isnan(self.low) or self.low <= 0 <= self.high:
             return "not shown"
         return "gain shown" if self.low > 0 else "loss shown"
+
+
+def json_number(value: float) -> float | None:
+    """Return a number for JSON: None where the data cannot say.
+
+    Args:
+        value: a number, or NaN.
+    """
+    return None if math.isnan(value) else float(value)
+
+
+def json_limits(interval: Interval | Difference) -> list[float] | None:
+    """Return ``[low, high]`` for JSON, or None where the data cannot say.
+
+    Args:
+        interval: its estimate is not used.
+    """
+    low, high = float(interval.low), float(interval.high)
+    return None if math.isnan(low) or math.isnan(high) else [low, high]

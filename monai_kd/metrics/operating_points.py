@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.interval import Interval
+from monai_kd.metrics.interval import Interval, json_limits, json_number
 from monai_kd.metrics.predictive_values import predictive_values
 from monai_kd.metrics.proportion import proportion_interval
-from monai_kd.metrics.score_arrays import json_limits, json_number, score_arrays
+from monai_kd.metrics.score_arrays import score_arrays
 from monai_kd.utils import check_choice
 
 __all__ = ["GOALS", "choose_threshold", "operating_point", "operating_points"]

@@ -9,12 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics.interval import Interval
-
 __all__ = [
     "check_values",
-    "json_limits",
-    "json_number",
     "rank_columns",
     "score_arrays",
     "whole_rows",
@@ -109,24 +105,6 @@ def whole_rows(label: FloatArray, activation: str) -> FloatArray:
     if activation != "softmax":
         return label
     return np.where(np.isnan(label).any(axis=1, keepdims=True), np.nan, label)
-
-
-def json_number(value: float) -> float | None:
-    """Return a number for JSON: None where the data cannot say.
-
-    Args:
-        value: a number, or NaN.
-    """
-    return None if np.isnan(value) else float(value)
-
-
-def json_limits(interval: Interval) -> list[float] | None:
-    """Return ``[low, high]`` for JSON, or None where the data cannot say.
-
-    Args:
-        interval: its estimate is not used.
-    """
-    return None if np.isnan(interval.low) else [float(interval.low), float(interval.high)]
 
 
 def _check_shapes(who: str, prob: FloatArray, label: FloatArray) -> None:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monai_kd.metrics import SCORES, Difference
+from monai_kd.metrics import SCORES, Difference, json_limits, json_number
 
 __all__ = ["Comparison", "Gain"]
 
@@ -54,13 +53,13 @@ class Gain:
             "by": self.by,
             "group": self.group,
             "films": self.films,
-            "ours": _number(self.ours),
-            "theirs": _number(self.theirs),
+            "ours": json_number(self.ours),
+            "theirs": json_number(self.theirs),
             **_as_dict(self.difference),
             "verdict": self.verdict,
         }
         if self.over_seeds is not None and self.sd is not None:
-            one |= {"sd": _number(self.sd), "over_seeds": _as_dict(self.over_seeds)}
+            one |= {"sd": json_number(self.sd), "over_seeds": _as_dict(self.over_seeds)}
         return one
 
 
@@ -100,13 +99,8 @@ class Comparison:
 
 
 def _as_dict(difference: Difference) -> dict[str, Any]:
-    known = not math.isnan(difference.low)
     return {
-        "difference": _number(difference.estimate),
-        "ci": [difference.low, difference.high] if known else None,
-        "p_value": _number(difference.p_value),
+        "difference": json_number(difference.estimate),
+        "ci": json_limits(difference),
+        "p_value": json_number(difference.p_value),
     }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_kd.metrics import SCORES, Interval, Predictions, seeds_summary
+from monai_kd.metrics import (
+    SCORES,
+    Interval,
+    Predictions,
+    json_limits,
+    json_number,
+    seeds_summary,
+)
 from monai_kd.report.evaluated_run import (
     patients_are_known,
     read_evaluated_run,
@@ -51,11 +57,11 @@ class SeedsScore:
         return {
             "score": self.score,
             "finding": self.finding,
-            "values": [_number(value) for value in self.values],
-            "mean": _number(self.over_both.estimate),
-            "sd": _number(self.sd),
-            "ci_seeds": _limits(self.over_seeds),
-            "ci_seeds_and_patients": _limits(self.over_both),
+            "values": [json_number(value) for value in self.values],
+            "mean": json_number(self.over_both.estimate),
+            "sd": json_number(self.sd),
+            "ci_seeds": json_limits(self.over_seeds),
+            "ci_seeds_and_patients": json_limits(self.over_both),
         }
 
 
@@ -140,11 +146,3 @@ def _scores(
         )
         values = [float(value) for value in found.values]
         yield SeedsScore(score, finding, values, found.sd, found.seeds, found.both)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _limits(interval: Interval) -> list[float] | None:
-    return None if math.isnan(interval.low) else [float(interval.low), float(interval.high)]

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from monai_kd.metrics.interval import Interval
-from monai_kd.metrics.score_arrays import json_limits, json_number, score_arrays, whole_rows
+from monai_kd.metrics.interval import Interval, json_limits, json_number
+from monai_kd.metrics.score_arrays import score_arrays, whole_rows
 
 
 @pytest.mark.parametrize(

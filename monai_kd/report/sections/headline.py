@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from monai_kd.metrics import auroc_difference, match_predictions
+from monai_kd.metrics import auroc_difference, json_number, match_predictions
 from monai_kd.report.common import (
     METHODS,
     baseline_summary,
@@ -133,6 +133,6 @@ def _difference(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | No
     words = {"gain shown": "a gain is shown", "loss shown": "a loss is shown"}
     return {
         "interval": found,
-        "p_value": None if math.isnan(found.p_value) else found.p_value,
+        "p_value": json_number(found.p_value),
         "verdict": words.get(found.verdict, "a gain is not shown"),
     }
