@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from monai_kd.data.arrivals import ArrivalSampler, arriving_films, check_arrivals, labeled_rates
 from monai_kd.data.build import build_datalist, read_salt
 from monai_kd.data.datalist import (
     Datalist,
@@ -56,6 +57,7 @@ __all__ = [
     "LEAK_CHECKS",
     "RADIOGRAPH_POLICIES",
     "REGION_FORMATS",
+    "ArrivalSampler",
     "CachedDataset",
     "Datalist",
     "DatalistError",
@@ -72,7 +74,9 @@ __all__ = [
     "RegionFormat",
     "RegionTable",
     "SplitSettings",
+    "arriving_films",
     "build_datalist",
+    "check_arrivals",
     "check_leaks",
     "check_sections",
     "collate_items",
@@ -85,6 +89,7 @@ __all__ = [
     "find_films",
     "gray_hints",
     "gray_shift",
+    "labeled_rates",
     "load_datalist",
     "open_datalist",
     "read_film_histogram",

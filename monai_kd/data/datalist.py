@@ -194,11 +194,12 @@ def sha256_of_sections(sections: dict[str, Any]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def open_datalist(dataset_dir: str | os.PathLike[str]) -> Datalist:
+def open_datalist(dataset_dir: str | os.PathLike[str], *, task: str = "opacity") -> Datalist:
     """Load ``datalist.json`` of a folder; a new folder named ``phantom`` is drawn.
 
     Args:
         dataset_dir: folder with ``datalist.json``, or one that :func:`may_draw_phantom`.
+        task: what is drawn, see :func:`monai_kd.data.phantom.draw_phantom_archive`.
 
     Raises:
         DatalistError: if the folder has no datalist, or one that is wrong.
@@ -208,7 +209,7 @@ def open_datalist(dataset_dir: str | os.PathLike[str]) -> Datalist:
     if not file.exists() and may_draw_phantom(folder):
         from monai_kd.data.phantom import draw_phantom_archive
 
-        draw_phantom_archive(folder)
+        draw_phantom_archive(folder, task=task)
     if not file.exists():
         raise DatalistError(
             "open_datalist: `dataset_dir` must hold datalist.json, got a folder without. Build it "

@@ -63,7 +63,10 @@ def export_model(
             "Train first, and give the `output_dir` of that training."
         )
     network = build_backbone(
-        settings["backbone"], num_findings=len(settings["findings"]), dropout=settings["dropout"]
+        settings["backbone"],
+        num_findings=len(settings["findings"]),
+        dropout=settings["dropout"],
+        head=settings.get("head", "linear"),
     )
     load_model(network, run / "model.pt")
     side = int(settings["spatial_size"])

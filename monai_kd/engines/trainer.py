@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedTrainer
+from monai.engines import PrepareBatch, SupervisedTrainer
 from torch import Tensor, nn
 
 from monai_kd.engines.prepare_batch import TeacherPrepareBatch, prefixed
@@ -32,8 +32,10 @@ class DistillationTrainer(SupervisedTrainer):
         image_key: item of the batch that the student sees.
         teacher_key: item of the batch that the teacher sees.
         target_keys: items of the batch that the loss takes, under the same names.
-        kwargs: those of :class:`monai.engines.SupervisedTrainer`, less ``prepare_batch``;
-            ``decollate`` is off unless asked for, since losses here work on whole batches.
+        prepare_batch: asks the teacher in another way, e.g.
+            :class:`~monai_kd.engines.ViewsPrepareBatch`; the three keys are then not used.
+        kwargs: those of :class:`monai.engines.SupervisedTrainer`; ``decollate`` is off unless
+            asked for, since losses here work on whole batches.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class DistillationTrainer(SupervisedTrainer):
         image_key: str = "image",
         teacher_key: str = "image",
         target_keys: Sequence[str] = ("label",),
+        prepare_batch: PrepareBatch | None = None,
         **kwargs: Any,
     ) -> None:
         def named_loss(answer: Tensor | Mapping[str, Tensor], targets: dict[str, Tensor]) -> Tensor:
@@ -51,7 +54,8 @@ class DistillationTrainer(SupervisedTrainer):
 
         super().__init__(
             loss_function=named_loss,
-            prepare_batch=TeacherPrepareBatch(
+            prepare_batch=prepare_batch
+            or TeacherPrepareBatch(
                 teacher,
                 image_key=image_key,
                 teacher_key=teacher_key,

@@ -3,12 +3,16 @@
 
 from monai_kd.handlers.classification_metrics import ClassificationMetrics, EvaluationJSON
 from monai_kd.handlers.clip_gradients import ClipGradients, clip_each_tensor
+from monai_kd.handlers.correction_pass import CorrectionPass
 from monai_kd.handlers.decision_regions import DecisionRegions
 from monai_kd.handlers.ema_teacher import EMATeacherHandler
 from monai_kd.handlers.evidence import Evidence
 from monai_kd.handlers.external_test import ExternalTest
+from monai_kd.handlers.freeze_last_layer import FreezeLastLayer
+from monai_kd.handlers.health_monitor import HealthMonitor
 from monai_kd.handlers.heat_maps import HeatMaps
-from monai_kd.handlers.keep_best import KeepBest, save_model
+from monai_kd.handlers.keep_best import KeepBest
+from monai_kd.handlers.knn_probe import KNNProbe, pooled_features
 from monai_kd.handlers.localization import Localization, lesion_boxes
 from monai_kd.handlers.localization_tables import (
     FilmCandidates,
@@ -30,13 +34,17 @@ __all__ = [
     "ClassificationMetrics",
     "ClipGradients",
     "CollectPredictions",
+    "CorrectionPass",
     "DecisionRegions",
     "EMATeacherHandler",
     "EvaluationJSON",
     "Evidence",
     "ExternalTest",
     "FilmCandidates",
+    "FreezeLastLayer",
+    "HealthMonitor",
     "HeatMaps",
+    "KNNProbe",
     "KeepBest",
     "Localization",
     "PredictionsCSV",
@@ -54,9 +62,9 @@ __all__ = [
     "localization_summary",
     "match_films",
     "optimizer_steps_before",
+    "pooled_features",
     "probabilities",
     "refuse_existing_run",
-    "save_model",
     "save_png",
     "set_attribute",
     "set_learning_rate",

@@ -9,15 +9,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
-from safetensors.torch import save
 from torch import nn
 
-from monai_kd.utils import check_choice, write_atomically, write_sha256sums
+from monai_kd.utils import check_choice, finish_model_files, save_model
 from monai_kd.utils.distributed import is_main_process
 
-__all__ = ["KeepBest", "save_model"]
+__all__ = ["KeepBest"]
 
 _log = logging.getLogger(__name__)
 
@@ -94,10 +92,7 @@ class KeepBest:
             save_model(self.network, self.folder / "model.pt")
         else:
             _log.info("Best epoch: %d, %s %.4f", self.best_epoch, self.metric, self.best_value)
-        state = torch.load(self.folder / "model.pt", map_location="cpu", weights_only=True)
-        content = save({name: tensor.contiguous() for name, tensor in state.items()})
-        write_atomically(self.folder / "model.safetensors", lambda file: file.write(content))
-        write_sha256sums(self.folder, ("model.pt", "model.safetensors"))
+        finish_model_files(self.folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best value and its epoch, for a checkpoint."""
@@ -117,15 +112,3 @@ class KeepBest:
         if math.isnan(self.best_value):
             return True
         return value < self.best_value if self.mode == "min" else value > self.best_value
-
-
-def save_model(network: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a network's flat state dict, on the CPU, whole or not at all.
-
-    Args:
-        network: its wrappers for distributed training are taken off.
-        path: file to write.
-    """
-    plain: nn.Module = getattr(network, "module", network)
-    state = {name: tensor.detach().cpu() for name, tensor in plain.state_dict().items()}
-    write_atomically(path, lambda file: torch.save(state, file))

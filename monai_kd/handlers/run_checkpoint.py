@@ -163,11 +163,11 @@ def refuse_existing_run(folder: str | os.PathLike[str], *, resume: bool) -> None
         resume: whether going on with what is there is what the user wants.
 
     Raises:
-        MonaiKDError: if there is a checkpoint of a student or a teacher, and ``resume`` is False.
+        MonaiKDError: if a stage has a checkpoint or is finished, and ``resume`` is False.
     """
-    # Its teacher's, too: a run that died before its student began has one.
-    places = (Path(folder) / "checkpoints", Path(folder) / "teacher" / "checkpoints")
-    if not resume and any((place / "last.pt").exists() for place in places):
+    run = Path(folder)  # of a run in several stages, each stage has a checkpoint or is finished
+    marks = ("checkpoints/last.pt", "*/checkpoints/last.pt", "*/finished.json")
+    if not resume and any(any(run.glob(mark)) for mark in marks):
         _refuse()
 
 

@@ -11,11 +11,18 @@ from monai_kd.metrics.calibration import brier_score, calibration_summary, relia
 from monai_kd.metrics.calibration_error import expected_calibration_error
 from monai_kd.metrics.classification import classification_summary
 from monai_kd.metrics.coco import average_precision
+from monai_kd.metrics.collapse import (
+    effective_rank,
+    entropy,
+    mean_similarity,
+    mutual_information,
+)
 from monai_kd.metrics.curves import curves_png, draw_curves, read_metrics
 from monai_kd.metrics.decision_regions import RegionAgreement, decision_region_summary
 from monai_kd.metrics.delong import auroc_and_influence, auroc_difference, auroc_interval
 from monai_kd.metrics.froc import FROC_RATES, FrocCurve, froc_curve, recall_at
 from monai_kd.metrics.froc_score import froc_difference, froc_score
+from monai_kd.metrics.health_curves import draw_health, read_health
 from monai_kd.metrics.interval import Difference, Interval, json_limits, json_number
 from monai_kd.metrics.label_order import LabelOrder, best_label_order, label_hints
 from monai_kd.metrics.matching import (
@@ -54,6 +61,7 @@ from monai_kd.metrics.wafroc import jafroc, wafroc, wafroc_difference
 if TYPE_CHECKING:
     from monai_kd.metrics.candidates import candidate_boxes, find_candidates, fixed_boxes
     from monai_kd.metrics.cumulative import AUROCMetric, ScoreMetric
+    from monai_kd.metrics.knn import knn_scores
 
 __all__ = [
     "FALSE_POSITIVE",
@@ -92,6 +100,9 @@ __all__ = [
     "curves_png",
     "decision_region_summary",
     "draw_curves",
+    "draw_health",
+    "effective_rank",
+    "entropy",
     "expected_calibration_error",
     "find_candidates",
     "fit_temperature",
@@ -102,13 +113,17 @@ __all__ = [
     "jafroc",
     "json_limits",
     "json_number",
+    "knn_scores",
     "label_hints",
     "match_candidates",
     "match_predictions",
+    "mean_similarity",
+    "mutual_information",
     "operating_point",
     "operating_points",
     "predictive_values",
     "proportion_interval",
+    "read_health",
     "read_metrics",
     "read_predictions",
     "recall_at",
@@ -131,6 +146,7 @@ _LATE = {
     "fixed_boxes": "candidates",
     "AUROCMetric": "cumulative",
     "ScoreMetric": "cumulative",
+    "knn_scores": "knn",
 }
 
 

@@ -5,11 +5,14 @@ from monai_kd.networks.backbones import BACKBONES, build_backbone
 from monai_kd.networks.base import Backbone
 from monai_kd.networks.convnext import ConvNeXt
 from monai_kd.networks.densenet import DenseNetBackbone
+from monai_kd.networks.dino_head import DINOHead
+from monai_kd.networks.distl import DISTLNetwork
 from monai_kd.networks.efficientnet import EfficientNetBackbone
 from monai_kd.networks.features import WithFeatures
 from monai_kd.networks.resnet import ResNetBackbone
 from monai_kd.networks.teacher import EMATeacher, FrozenTeacher
 from monai_kd.networks.teacher_cache import TeacherFeatureCache
+from monai_kd.networks.vit import ViT
 from monai_kd.networks.weights import (
     GREY_MEAN,
     GREY_SD,
@@ -24,6 +27,8 @@ __all__ = [
     "GREY_SD",
     "Backbone",
     "ConvNeXt",
+    "DINOHead",
+    "DISTLNetwork",
     "DenseNetBackbone",
     "EMATeacher",
     "EfficientNetBackbone",
@@ -31,6 +36,7 @@ __all__ = [
     "LoadReport",
     "ResNetBackbone",
     "TeacherFeatureCache",
+    "ViT",
     "WithFeatures",
     "build_backbone",
     "load_pretrained",

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classification networks by name: our ConvNeXt, and MONAI's networks with the same interface.
+"""Classification networks by name: our ConvNeXt and ViT, and networks of MONAI.
 
 MONAI's are subclassed, not wrapped: their parameters keep MONAI's names, without a prefix.
 
 Weight files that load (``pretrained_path``), by family: ``convnext_*`` those of timm and of the
 authors; ``resnet*`` torchvision's and timm's; ``densenet121`` torchvision's and timm's;
-``efficientnet-*`` EfficientNet-PyTorch's and timm's ``tf_efficientnet_*``; and our own, of each.
+``efficientnet-*`` EfficientNet-PyTorch's and timm's ``tf_efficientnet_*``; ``vit_*`` DINO's,
+DeiT's and timm's; and our own, of each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from monai_kd.networks.base import Backbone
 from monai_kd.networks.convnext import ConvNeXt
 from monai_kd.networks.densenet import DenseNetBackbone
 from monai_kd.networks.efficientnet import EfficientNetBackbone
+from monai_kd.networks.heads import HEADS, put_head
 from monai_kd.networks.resnet import ResNetBackbone
+from monai_kd.networks.vit import ViT
 from monai_kd.networks.weights import load_pretrained
 from monai_kd.utils import check_choice
 
@@ -35,8 +38,15 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet10-w16": partial(ResNetBackbone, "basic", [1, 1, 1, 1], width=16),
     "resnet18": partial(ResNetBackbone, "basic", [2, 2, 2, 2]),
     "resnet50": partial(ResNetBackbone, "bottleneck", [3, 4, 6, 3]),
+    "vit_base_patch16": partial(ViT, dim=768, depth=12, heads=12, patch_size=16),
+    "vit_base_patch8": partial(ViT, dim=768, depth=12, heads=12, patch_size=8),
+    "vit_mini_patch8": partial(ViT, dim=96, depth=4, heads=3, patch_size=8),
+    "vit_small_patch16": partial(ViT, dim=384, depth=12, heads=6, patch_size=16),
+    "vit_small_patch8": partial(ViT, dim=384, depth=12, heads=6, patch_size=8),
+    "vit_tiny_patch16": partial(ViT, dim=192, depth=12, heads=3, patch_size=16),
+    "vit_tiny_patch8": partial(ViT, dim=192, depth=12, heads=3, patch_size=8),
 }
-_WITH_DROP_PATH = ("convnext", "efficientnet")
+_WITH_DROP_PATH = ("convnext", "efficientnet", "vit")
 
 
 def build_backbone(
@@ -46,19 +56,22 @@ def build_backbone(
     in_channels: int = 1,
     dropout: float = 0.0,
     drop_path: float = 0.0,
+    head: str = "linear",
     pretrained_path: str | os.PathLike[str] | None = None,
 ) -> Backbone:
     """Build a classification network, with fresh weights or those of a file.
 
     Args:
-        name: one of :data:`BACKBONES`; ``resnet10-w16`` is a quarter as wide as ``resnet10``, for
-            tests and quick looks.
+        name: one of :data:`BACKBONES`; ``resnet10-w16`` (a quarter as wide as ``resnet10``) and
+            ``vit_mini_patch8`` are for tests, quick looks and small CPUs.
         num_findings: outputs (logits), at least 1.
         in_channels: channels of the image, at least 1.
         dropout: share of the pooled features that is dropped before the last layer in training,
             in [0, 1); 0 drops none.
         drop_path: share of the images that skip the last block in training, in [0, 1), less for
-            the blocks before it; 0 skips none. ConvNeXt and EfficientNet only.
+            the blocks before it; 0 skips none. ConvNeXt, EfficientNet and ViT only.
+        head: ``"linear"``, one layer, or ``"mlp"``, three with ReLU between them: D, 256, 256,
+            ``num_findings``.
         pretrained_path: local ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` or ``.safetensors`` file,
             see :func:`~monai_kd.networks.load_pretrained`; None starts from random weights.
 
@@ -84,9 +97,11 @@ def build_backbone(
     elif drop_path:
         raise ValueError(
             f"build_backbone: `drop_path` must be 0 for {name}, got {drop_path}. Only "
-            f"{' and '.join(_WITH_DROP_PATH)} networks have blocks that can be skipped."
+            f"{', '.join(_WITH_DROP_PATH)} networks have blocks that can be skipped."
         )
+    check_choice("build_backbone", "head", head, HEADS)
     network = BACKBONES[name](**settings)
+    put_head(network, head, num_findings=num_findings)
     if pretrained_path is not None:
         load_pretrained(network, pretrained_path)
     return network

@@ -27,7 +27,8 @@ class Backbone(nn.Module):
     """
 
     stem_name: ClassVar[str] = ""  # weight of the first convolution
-    head_name: ClassVar[str] = ""  # last linear layer
+    head_name: ClassVar[str] = ""  # what gives the logits: the last linear layer, or several
+    num_features: int  # D
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits, ``(B, C)``.
@@ -47,8 +48,17 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     @torch.jit.export
+    def pool(self, features: Tensor) -> Tensor:
+        """Return what the head reads, before dropout, ``(B, D)``.
+
+        Args:
+            features: as :meth:`forward_features` gives them.
+        """
+        raise NotImplementedError
+
+    @torch.jit.export
     def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits, ``(B, C)``, of a feature map.
+        """Return the logits, ``(B, C)``, of a feature map: pooling, dropout, head.
 
         Args:
             features: as :meth:`forward_features` gives them.
@@ -74,3 +84,12 @@ class Backbone(nn.Module):
             name: name in the file.
         """
         return name
+
+    def fit_pretrained(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor of a weights file in the size this network needs, if it knows how.
+
+        Args:
+            name: our name of the tensor.
+            tensor: as it is in the file; the same is given back where nothing is known.
+        """
+        return tensor

@@ -87,6 +87,15 @@ class ConvNeXt(Backbone):
         return features
 
     @torch.jit.export
+    def pool(self, features: Tensor) -> Tensor:
+        """Return the mean over the positions after the norm of the head, ``(B, D)``.
+
+        Args:
+            features: as :meth:`forward_features` gives them.
+        """
+        return self.head.pool(features)
+
+    @torch.jit.export
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logits, ``(B, C)``: pooling, norm, dropout, linear layer.
 
@@ -200,9 +209,12 @@ class _Head(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.fc = nn.Linear(width, num_findings)
 
+    def pool(self, features: Tensor) -> Tensor:
+        pooled: Tensor = self.norm(F.adaptive_avg_pool2d(features, 1))
+        return pooled.flatten(1)
+
     def forward(self, features: Tensor) -> Tensor:
-        pooled = self.norm(F.adaptive_avg_pool2d(features, 1)).flatten(1)
-        logits: Tensor = self.fc(self.drop(pooled))
+        logits: Tensor = self.fc(self.drop(self.pool(features)))
         return logits
 
 

@@ -73,14 +73,22 @@ class ResNetBackbone(Backbone, ResNet):
         return features
 
     @torch.jit.export
+    def pool(self, features: Tensor) -> Tensor:
+        """Return the mean over the positions, ``(B, D)``.
+
+        Args:
+            features: as :meth:`forward_features` gives them.
+        """
+        return F.adaptive_avg_pool2d(features, 1).flatten(1)
+
+    @torch.jit.export
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logits, ``(B, C)``: pooling, dropout, linear layer.
 
         Args:
             features: as :meth:`forward_features` gives them.
         """
-        pooled = F.adaptive_avg_pool2d(features, 1).flatten(1)
-        logits: Tensor = self.fc(self.dropout(pooled))  # type: ignore[misc]
+        logits: Tensor = self.fc(self.dropout(self.pool(features)))  # type: ignore[misc]
         return logits
 
     @torch.jit.export

@@ -46,14 +46,15 @@ class FrozenTeacher(nn.Module):
         """
         return super().train(False)
 
-    def forward(self, image: Tensor) -> Answer:
+    def forward(self, image: Tensor | Mapping[str, Tensor], **kwargs: Any) -> Answer:
         """Return what the network returns, without gradient.
 
         Args:
-            image: ``(B, in_channels, H, W)``.
+            image: ``(B, in_channels, H, W)``, or the views that the network takes.
+            kwargs: further arguments of the network.
         """
         with torch.inference_mode():
-            answer = self.network(image)
+            answer = self.network(image, **kwargs)
         # Inference tensors cannot be kept for a backward pass; their copies can.
         if isinstance(answer, dict):
             return {name: tensor.clone() for name, tensor in answer.items()}
@@ -82,6 +83,17 @@ class EMATeacher(FrozenTeacher):
         check_choice("EMATeacher", "buffers", buffers, ("average", "copy", "keep"))
         super().__init__(_plain_copy(_without_launchers(student)))
         self.buffers_mode = buffers
+
+    @torch.no_grad()  # whose answers need no copy before a loss may use them
+    def forward(self, image: Tensor | Mapping[str, Tensor], **kwargs: Any) -> Answer:
+        """Return what the network returns, without gradient.
+
+        Args:
+            image: ``(B, in_channels, H, W)``, or the views that the network takes.
+            kwargs: further arguments of the network.
+        """
+        answer: Answer = self.network(image, **kwargs)
+        return answer
 
     @torch.inference_mode()  # a third of the cost of no_grad for small tensors
     def update(self, student: nn.Module, momentum: float) -> None:

@@ -6,19 +6,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import pickle
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from monai_kd.networks.base import Backbone
+from monai_kd.networks.weights_file import read_weights
 from monai_kd.utils import MonaiKDError
 
 __all__ = ["GREY_MEAN", "GREY_SD", "LoadReport", "load_pretrained", "sha256_of_weights"]
@@ -27,10 +21,6 @@ logger = logging.getLogger(__name__)
 
 GREY_MEAN = 0.449  #: mean of ImageNet's three channel means, for images in [0, 1]
 GREY_SD = 0.226  #: mean of ImageNet's three standard deviations
-
-_TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
-_CONTAINERS = ("state_dict", "model", "model_state_dict", "network", "state_dict_ema")
-_PREFIXES = ("module.", "_orig_mod.", "network.")  # DDP, torch.compile, WithFeatures
 
 
 @dataclass(frozen=True)
@@ -45,6 +35,9 @@ class LoadReport:
         unexpected: tensors of the file that have no place in the network.
         reshaped: tensors that were folded to another number of input channels.
         head: what is new about the last layer, in words; empty when it was loaded.
+        resized: tensors that were interpolated to another size.
+        left_out: tensors of the file that stand beside its backbone; names as in the file.
+        source: which of two networks of the file was taken, in words; empty when there is one.
     """
 
     loaded: tuple[str, ...]
@@ -52,15 +45,22 @@ class LoadReport:
     unexpected: tuple[str, ...]
     reshaped: tuple[str, ...]
     head: str = ""
+    resized: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    source: str = ""
 
     def __str__(self) -> str:
         """Say it in one line."""
         total = len(self.loaded) + len(self.missing)
         parts = [f"loaded {len(self.loaded)} of {total} tensors"]
+        if self.source:
+            parts.append(self.source)
         if self.head:
             parts.append(self.head)
         if self.reshaped:
             parts.append(f"folded to other input channels: {', '.join(self.reshaped)}")
+        if self.resized:
+            parts.append(f"interpolated to another size: {', '.join(self.resized)}")
         fresh_head = self.head.partition("*")[0]
         others = [n for n in self.missing if not (fresh_head and n.startswith(fresh_head))]
         if others:
@@ -68,6 +68,11 @@ class LoadReport:
         if self.unexpected:
             parts.append(
                 f"{len(self.unexpected)} of the file have no place, first {self.unexpected[0]}"
+            )
+        if self.left_out:
+            parts.append(
+                f"{len(self.left_out)} beside the file's backbone left out, first "
+                f"{self.left_out[0]}"
             )
         return "; ".join(parts)
 
@@ -79,20 +84,25 @@ def load_pretrained(network: Backbone, path: str | os.PathLike[str]) -> LoadRepo
     its input channels (and shared out, when the network has more than one). With one channel the
     network then answers as the original would to a grey picture whose three channels are
     normalized alike, ``(image - 0.449) / 0.226`` for images in [0, 1]: give such images.
-    A last layer for another number of findings is not loaded; it starts fresh.
+    A last layer for another number of findings, or of another form, is not loaded; it starts
+    fresh. A ViT's positions on another grid are interpolated. Of a file with a student and a
+    teacher the teacher is taken; heads beside a file's ``backbone.`` are left out.
 
     Args:
         network: changed in place.
         path: local ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` (read without running any code) or
-            ``.safetensors`` file; a bare state dict, or one under ``state_dict`` or ``model``.
+            ``.safetensors`` file; a bare state dict, or one under ``state_dict``, ``model`` or
+            ``teacher``.
 
     Raises:
         MonaiKDError: if the file cannot be read, is of another network, or nothing in it fits.
     """
-    found = {network.rename_pretrained(name): tensor for name, tensor in _read(path).items()}
+    file = read_weights(path)
+    found = {network.rename_pretrained(name): tensor for name, tensor in file.tensors.items()}
     ours = network.state_dict()
     reshaped = _fold_stem(network.stem_name, found, ours)
     head = _drop_other_head(network.head_name, found, ours)
+    resized = _resize(network, found, ours)
     _refuse_other_shapes(found, ours)
     loaded = tuple(name for name in ours if name in found and not _is_counter(name))
     if not loaded:
@@ -105,65 +115,18 @@ def load_pretrained(network: Backbone, path: str | os.PathLike[str]) -> LoadRepo
         loaded=loaded,
         missing=tuple(name for name in ours if name not in found and not _is_counter(name)),
         unexpected=tuple(
-            name for name in found if name not in ours and not name.startswith(network.head_name)
+            name
+            for name in found
+            if name not in ours and not name.startswith(f"{network.head_name}.")
         ),
         reshaped=reshaped,
         head=head,
+        resized=resized,
+        left_out=file.left_out,
+        source=file.source,
     )
     logger.info("%s", report)
     return report
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the tensors of a file under their bare names."""
-    file = Path(path)
-    if not file.is_file():
-        raise MonaiKDError("load_pretrained: `pretrained_path` must be a file, there is none.")
-    if file.suffix not in (".safetensors", *_TORCH_SUFFIXES):
-        raise MonaiKDError(
-            f"load_pretrained: `pretrained_path` must end in {', '.join(_TORCH_SUFFIXES)} or "
-            f".safetensors, got {file.suffix or 'no ending'}. Give a weights file."
-        )
-    try:
-        content: Any = (
-            load_file(file)
-            if file.suffix == ".safetensors"
-            else torch.load(file, map_location="cpu", weights_only=True)
-        )
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise MonaiKDError(
-            f"load_pretrained: `pretrained_path` must hold tensors only, this {file.suffix} file "
-            "cannot be read as such. Save the bare state dict of the network."
-        ) from error
-    return _bare(content)
-
-
-def _bare(content: Any) -> dict[str, Tensor]:
-    """Unwrap checkpoints and strip the prefixes that wrappers add."""
-    while isinstance(content, Mapping):
-        inner = [content[key] for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
-        if not inner:
-            break
-        content = inner[0]
-    tensors = (
-        {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
-    if not tensors:
-        raise MonaiKDError(
-            "load_pretrained: `pretrained_path` must hold a state dict, this file has no tensors "
-            f"at its top or under {', '.join(_CONTAINERS)}. Save the bare state dict."
-        )
-    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), ""):
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
 
 
 def _fold_stem(name: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> tuple[str, ...]:
@@ -179,17 +142,42 @@ def _fold_stem(name: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> 
 
 
 def _drop_other_head(head: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> str:
-    """Leave a last layer out that answers another number of questions; say so."""
-    weight = f"{head}.weight"
-    classes = ours[weight].shape[0]
-    if weight not in found:
-        return f"{head}.* is new ({classes} classes)"
-    if found[weight].shape[0] == classes:
+    """Leave a head out that answers another number of questions, or has other layers; say so."""
+    wanted, given = _weights_of(head, ours), _weights_of(head, found)
+    classes = ours[wanted[-1]].shape[0]
+    before = found[given[-1]].shape[0] if given else 0
+    if wanted == given and before == classes:
         return ""
-    before = found[weight].shape[0]
     for name in [name for name in found if name.startswith(f"{head}.")]:
         del found[name]
+    if not given:
+        return f"{head}.* is new ({classes} classes)"
+    if wanted != given:
+        return f"{head}.* is new (layers differ, {classes} classes)"
     return f"{head}.* is new ({before} -> {classes} classes)"
+
+
+def _weights_of(head: str, tensors: dict[str, Tensor]) -> list[str]:
+    """Return the names of the weights of a head, in order."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if name.startswith(f"{head}.") and name.endswith("weight") and tensor.ndim == 2
+    ]
+
+
+def _resize(
+    network: Backbone, found: dict[str, Tensor], ours: dict[str, Tensor]
+) -> tuple[str, ...]:
+    """Let the network fit tensors of another size; return which it could."""
+    resized = []
+    for name, tensor in ours.items():
+        if name in found and found[name].shape != tensor.shape:
+            before = found[name]
+            found[name] = network.fit_pretrained(name, before)
+            if found[name].shape != before.shape:
+                resized.append(name)
+    return tuple(resized)
 
 
 def _refuse_other_shapes(found: dict[str, Tensor], ours: dict[str, Tensor]) -> None:

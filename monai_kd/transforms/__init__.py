@@ -20,6 +20,8 @@ from monai_kd.transforms.regions import LabelToTensord, RegionsToMaskd, label_to
 from monai_kd.transforms.resize import SquarePadGeometry, SquarePadResized, square_pad_geometry
 from monai_kd.transforms.sharpness import RandBlurd, RandMotionBlurd, RandSharpend
 from monai_kd.transforms.shift_scale_rotate import RandShiftScaleRotated
+from monai_kd.transforms.views import RandViewsd, views_to_float
+from monai_kd.transforms.views_later import render_views
 
 __all__ = [
     "REGION_IMAGE_MODES",
@@ -34,6 +36,7 @@ __all__ = [
     "RandSharpend",
     "RandShiftScaleRotated",
     "RandValueShiftd",
+    "RandViewsd",
     "RegionImaged",
     "RegionsToMaskd",
     "SquarePadGeometry",
@@ -43,7 +46,9 @@ __all__ = [
     "keep_region",
     "label_to_tensor",
     "no_augmentation",
+    "render_views",
     "square_pad_geometry",
     "strong_augmentation",
+    "views_to_float",
     "weak_augmentation",
 ]

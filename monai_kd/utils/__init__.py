@@ -21,6 +21,7 @@ from monai_kd.utils.files import (
     write_text_atomically,
 )
 from monai_kd.utils.guard import guard_config, unknown_settings
+from monai_kd.utils.model_files import finish_model_files, save_model
 from monai_kd.utils.precision import choose_precision
 from monai_kd.utils.root_cause import (
     describe_error,
@@ -42,6 +43,7 @@ __all__ = [
     "cosine",
     "describe_error",
     "did_you_mean",
+    "finish_model_files",
     "guard_config",
     "install_error_hook",
     "linear",
@@ -49,6 +51,7 @@ __all__ = [
     "read_json",
     "read_settings",
     "root_cause",
+    "save_model",
     "sha256_of_file",
     "slug",
     "unknown_settings",

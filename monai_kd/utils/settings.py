@@ -18,7 +18,7 @@ __all__ = ["read_json", "read_settings", "write_settings"]
 
 _PACKAGES = ("monai-kd", "monai", "torch", "pytorch-ignite", "numpy", "pydicom")
 
-_MAY_CHANGE = ("max_epochs", "teacher_epochs", "learning_rate", "precision")
+_MAY_CHANGE = ("max_epochs", "teacher_epochs", "learning_rate", "precision", "rounds")
 _OF_LATER_EPOCHS = ("learning_rate", "precision", "teacher_epochs")
 
 

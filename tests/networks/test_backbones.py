@@ -34,28 +34,36 @@ def test_has_the_published_number_of_parameters(name, parameters):
     assert sum(p.numel() for p in network.parameters()) == parameters
 
 
-FAST = ["convnext_tiny", "densenet121", "efficientnet-b0", "resnet10-w16"]  # one per family
+FAST = ["convnext_tiny", "densenet121", "efficientnet-b0", "resnet10-w16", "vit_mini_patch8"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in BACKBONES],
-)
+def side_of_features(name):
+    return 1 if name.startswith("vit") else 2
+
+
+EVERY = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in BACKBONES]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_every_backbone_keeps_the_interface_also_when_scripted(name):
     network = build_backbone(name, num_findings=3, dropout=0.5).eval()
-    image = torch.rand(2, 1, 64, 64)
+    image, side = torch.rand(2, 1, 64, 64), side_of_features(name)
     scripted = torch.jit.script(network)
     with torch.no_grad():
         logits, features = network(image), network.forward_features(image)
         assert isinstance(logits, torch.Tensor)
         assert logits.shape == (2, 3)
-        assert features.shape == (2, network.num_features, 2, 2)
+        assert features.shape == (2, network.num_features, side, side)
         assert torch.equal(network.forward_head(features), logits)
         torch.testing.assert_close(scripted(image), logits)
         torch.testing.assert_close(scripted.forward_features(image), features)
         activation = scripted.class_activation(features)
         torch.testing.assert_close(activation, network.class_activation(features))
-        assert activation.shape == (2, 3, 2, 2)
+        assert activation.shape == (2, 3, side, side)
+        pooled = scripted.pool(features)
+        torch.testing.assert_close(pooled, network.pool(features))
+        assert pooled.shape == (2, network.num_features)
+        assert torch.equal(network.get_submodule(network.head_name)(pooled), logits)
 
 
 def test_a_scripted_network_survives_the_file(small):
@@ -90,7 +98,8 @@ def test_the_class_activation_applies_the_norm_of_convnext_at_each_position():
 def test_dropout_acts_on_the_head_in_training_only(name):
     torch.manual_seed(0)
     network = build_backbone(name, num_findings=2, dropout=0.5)
-    features = torch.rand(1, network.num_features, 2, 2)
+    side = side_of_features(name)
+    features = torch.rand(1, network.num_features, side, side)
     network.eval()
     assert torch.equal(network.forward_head(features), network.forward_head(features))
     network.train()
@@ -151,6 +160,7 @@ def test_a_hook_on_feature_map_sees_the_features(small):
         ({"dropout": 1.0}, r"`dropout` must be in \[0, 1\), got 1.0"),
         ({"drop_path": -0.1}, r"`drop_path` must be in \[0, 1\), got -0.1"),
         ({"drop_path": 0.1}, "`drop_path` must be 0 for resnet18, got 0.1"),
+        ({"head": "mpl"}, "`head` must be one of linear, mlp, got 'mpl'. Did you mean `mlp`"),
     ],
 )
 def test_refuses_what_it_cannot_build(settings, message):

@@ -52,6 +52,38 @@ def test_its_answer_may_take_part_in_a_backward_pass():
         assert not answer.is_inference()
 
 
+class Asked(nn.Module):
+    """Answers about views, as far as it is asked to."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, views, project=True):
+        return {name: view * self.weight for name, view in views.items() if project}
+
+
+@pytest.mark.parametrize("make", [FrozenTeacher, EMATeacher])
+def test_takes_what_the_network_takes(make):
+    teacher = make(Asked())
+    views = {"original": torch.rand(2, 3), "noised": torch.rand(2, 3)}
+    answer = teacher(views)
+    assert {name: tensor.tolist() for name, tensor in answer.items()} == {
+        name: view.tolist() for name, view in views.items()
+    }
+    assert teacher(views, project=False) == {}
+
+
+def test_the_answer_of_a_teacher_that_moves_needs_no_copy():
+    answer = EMATeacher(nn.Identity())(torch.rand(2, 3))
+    view = torch.rand(2, 3)
+    assert EMATeacher(nn.Identity())(view).data_ptr() == view.data_ptr()
+    assert not answer.is_inference()
+    student = torch.zeros(2, 3, requires_grad=True)
+    nn.functional.mse_loss(student, EMATeacher(Asked())({"a": answer})["a"]).backward()
+    assert student.grad is not None
+
+
 def test_the_copy_is_its_own():
     student = network()
     teacher = EMATeacher(student)

@@ -13,6 +13,7 @@ from typing import Any
 from monai_kd.report.run_files import RunFiles
 from monai_kd.report.sections import discrimination, evidence, headline, making, places
 from monai_kd.report.sections.checklist import checklist
+from monai_kd.report.sections.evolution import evolution
 
 __all__ = ["SECTIONS"]
 
@@ -20,6 +21,7 @@ SECTIONS: dict[str, Callable[[RunFiles, RunFiles | None], Any]] = {
     "title": headline.title,
     "headline": headline.headline,
     "external": headline.external,
+    "evolution": evolution,
     "findings": discrimination.findings,
     "roc": discrimination.roc,
     "precision_recall": discrimination.precision_recall,

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a loss without labels says of itself, summed on the device over some iterations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from monai_kd.metrics import effective_rank, mean_similarity, mutual_information
+from monai_kd.utils.distributed import world_size
+
+__all__ = ["HealthWindow"]
+
+_MEANS = (
+    "teacher_entropy",
+    "teacher_marginal",
+    "center_norm",
+    "pseudo_positive",
+    "pseudo_probability",
+    "agreement",
+)
+
+
+class HealthWindow:
+    """Sum up ``loss.health`` iteration by iteration; bring it to the host once.
+
+    Known are the entries ``teacher_entropy``, ``teacher_marginal`` ``(K,)``, ``center_norm``,
+    ``features`` ``(N, D)``, ``pseudo_positive`` ``(C,)``, ``pseudo_probability`` ``(C,)`` and
+    ``agreement``; any may be absent.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    @torch.no_grad()
+    def add(self, health: Mapping[str, Tensor], *, films: int = 1) -> None:
+        """Add one iteration; no value is brought to the host.
+
+        Args:
+            health: of the loss's last call.
+            films: in its batch.
+        """
+        for name in _MEANS:
+            if name in health:
+                self._add(name, health[name], films)
+        features = health.get("features")
+        if features is not None:
+            features = features.detach().float()
+            self._add("feature_total", features.sum(dim=0), len(features), weight=1)
+            self._add("feature_gram", features.T @ features, len(features), weight=1)
+
+    def read(self) -> dict[str, list[float]]:
+        """Return the signals of all processes' iterations since the last call, and forget them.
+
+        Returns:
+            Lists of floats, of one value unless said otherwise: ``teacher_entropy`` as a share of
+            the largest possible, ``information`` (nats), ``center_norm``, ``effective_rank``,
+            ``similarity``, ``pseudo_positive`` and ``pseudo_probability`` (C values each),
+            ``agreement``, and ``films``, how many the last three are the mean of.
+        """
+        sums = _of_all_processes(self._sums)
+        counts = {name: count * world_size() for name, count in self._counts.items()}
+        self._sums, self._counts = {}, {}
+        means = {name: sums[name] / counts[name] for name in _MEANS if name in sums}
+        signals = {name: mean.reshape(-1).tolist() for name, mean in means.items()}
+        marginal = signals.pop("teacher_marginal", None)
+        if marginal is not None and "teacher_entropy" in means:
+            entropy = float(means["teacher_entropy"])
+            signals["teacher_entropy"] = [entropy / math.log(max(2, len(marginal)))]
+            information = mutual_information(means["teacher_marginal"].numpy(), entropy)
+            signals["information"] = [information]
+        if "feature_gram" in sums:
+            signals["effective_rank"] = [effective_rank(sums["feature_gram"].numpy())]
+            count = counts["feature_total"]
+            signals["similarity"] = [mean_similarity(sums["feature_total"].numpy(), count)]
+        if "pseudo_probability" in counts:
+            signals["films"] = [counts["pseudo_probability"]]
+        return signals
+
+    def _add(self, name: str, value: Tensor, count: int, weight: int | None = None) -> None:
+        value = value.detach().float() * (count if weight is None else weight)
+        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._counts[name] = self._counts.get(name, 0) + count
+
+
+def _of_all_processes(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add up over the processes, and bring everything to the host in one copy."""
+    if not sums:
+        return {}
+    flat = torch.cat([value.reshape(-1) for value in sums.values()])
+    if world_size() > 1:
+        dist.all_reduce(flat)
+    pieces = torch.split(flat.cpu(), [value.numel() for value in sums.values()])
+    return {
+        name: piece.reshape(value.shape).double()
+        for (name, value), piece in zip(sums.items(), pieces, strict=True)
+    }
