@@ -43,6 +43,14 @@ COLUMNS = (
 KNOBS: dict[str, Any] = {
     "backbone": "resnet10-w16",
     "spatial_size": 64,
+    "local_size": 32,
+    "local_views": 2,
+    "prototypes": 512,
+    "momentum": 0.99,
+    "batch_size": 16,
+    "learning_rate": 0.0005,
+    "initial_epochs": 40,
+    "max_epochs": 4,
     "precision": "float32",
 }
 """What all methods are trained with, besides the bundle's defaults: suits one CPU core."""
@@ -107,7 +115,7 @@ def run_job(job: Job) -> None:
     where = {"dataset_dir": str(folder / "films"), "output_dir": str(folder / "run")}
     _run_bundle("train", **where, **knobs, resume=True)
     trained = time.perf_counter() - started
-    _run_bundle("train", "evaluate", **where, pictures=0, worst_films=0, controls=0)
+    _run_bundle("train", "evaluate", **where, pictures=0, run=["$@compare_rounds()"])
     rows, predictions = read_run(folder / "run")
     for row in rows:
         row |= {"data": job.data, "study": job.study, "seed": job.seed}

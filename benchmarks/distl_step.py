@@ -279,14 +279,15 @@ def print_equality(settings: Settings, arguments: list[str]) -> None:
     found = compare(settings)
     for name, value in found.items():
         print(f"  {name:28} {value:.1e}")
-    _print_goal("first loss at most 1e-5", found["first loss"] <= 1e-5)
+    _print_goal(settings, "first loss at most 1e-5", found["first loss"] <= 1e-5)
 
 
 def print_step(settings: Settings, arguments: list[str]) -> None:
     """Print the times of whole steps by part."""
     found = time_steps(settings)
     _print_times("one step", found)
-    _print_goal("step at least 1.45", found["step"][2] >= 1.45)
+    print("  (ours makes the gradient of the loss beside the loss, plain in the backward pass)")
+    _print_goal(settings, "step at least 1.45", found["step"][2] >= 1.45)
     for name, seconds in zip(("plain", "ours"), found["step"], strict=False):
         counted = needed_flops(settings, plain=name == "plain") * settings.batch_size
         print(f"  {name}: {counted / seconds / 1e9:.0f} GFLOP/s of {counted / 1e9:.0f} GFLOP")
@@ -302,7 +303,7 @@ def print_optimizer(settings: Settings, arguments: list[str]) -> None:
     for norm, title in ((1.0, "no gradient too long"), (10.0, "every one too long")):
         found = time_optimizer(settings, norm)
         _print_times(title, found)
-        _print_goal("all three at least 2.5", found["all three"][2] >= 2.5)
+        _print_goal(settings, "all three at least 2.5", found["all three"][2] >= 2.5)
 
 
 def print_memory(settings: Settings, arguments: list[str]) -> None:
@@ -311,7 +312,7 @@ def print_memory(settings: Settings, arguments: list[str]) -> None:
     ratio = found["ours"] / found["plain"]
     print(f"memory of a step: plain {found['plain'] / 1e6:.0f} MB, ", end="")
     print(f"ours {found['ours'] / 1e6:.0f} MB, ratio {ratio:.2f}")
-    _print_goal("at most 0.6", ratio <= 0.6)
+    _print_goal(settings, "at most 0.6", ratio <= 0.6)
 
 
 def print_gpu(settings: Settings, arguments: list[str]) -> None:
@@ -328,8 +329,10 @@ def _print_times(title: str, found: Medians) -> None:
         print(f"  {part:26} {1e3 * plain:10.1f} {1e3 * ours:10.1f} {ratio:7.2f}")
 
 
-def _print_goal(what: str, reached: bool) -> None:
-    print(f"  goal: {what}: {'reached' if reached else 'MISSED'}")
+def _print_goal(settings: Settings, what: str, reached: bool) -> None:
+    """Say whether a goal is reached; goals are set for the published sizes and one film."""
+    if replace(settings, rounds=Settings.rounds) == Settings():
+        print(f"  goal: {what}: {'reached' if reached else 'MISSED'}")
 
 
 PARTS = {

@@ -23,6 +23,7 @@ SHAPES = {
     "vit_small_patch8": (384, 12, 6, 8),
     "vit_small_patch16": (384, 12, 6, 16),
     "vit_tiny_patch16": (192, 12, 3, 16),
+    "vit_mini_patch8": (96, 4, 3, 8),
 }
 MOMENTUM = 0.9995
 Views = dict[str, Tensor]

@@ -15,9 +15,39 @@ from typing import Any
 from monai_kd.cli.frame import add_command
 from monai_kd.cli.steps import PROGRAM, Step, bundle_command, repository, run_steps, say
 
-__all__ = ["add_parser", "plan", "run"]
+__all__ = ["METHODS", "add_parser", "plan", "run"]
 
-_BUNDLE = Path("bundles") / "cxr_hkd_classification"
+METHODS = ("hkd", "distl")
+"""What the demo can show; each has a bundle."""
+
+_BUNDLES = {method: Path("bundles") / f"cxr_{method}_classification" for method in METHODS}
+_DISTL_ARCHIVE = {"images": 400, "size": 128}
+_DISTL_KNOBS: dict[str, Any] = {
+    "comparators": ["supervised", "supervised_all"],
+    "backbone": "vit_mini_patch8",
+    "spatial_size": 64,
+    "local_size": 32,
+    "local_views": 4,
+    "prototypes": 1024,
+    "rounds": 3,
+    "initial_epochs": 30,
+    "max_epochs": 10,
+    "batch_size": 16,
+    "learning_rate": 0.0005,
+    "momentum": 0.99,
+    "interpolation": "bilinear",
+}
+"""Small enough for a laptop without a GPU."""
+_DISTL_QUICK = {"images": 60, "size": 64}
+_DISTL_QUICK_KNOBS: dict[str, Any] = {
+    "comparators": ["supervised"],
+    "rounds": 2,
+    "initial_epochs": 1,
+    "max_epochs": 1,
+    "batch_size": 8,
+    "prototypes": 64,
+    "local_views": 2,
+}
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -33,11 +63,13 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         subparsers,
         "demo",
         description=(
-            "Draw radiographs, train a baseline and a student that learns from regions, evaluate "
-            "both, predict, and write report.html. No network, no GPU, no data of your own."
+            "Draw radiographs, train, evaluate, predict, and write report.html. No network, no "
+            "GPU, no data of your own. hkd: a baseline, and a student that learns from regions. "
+            "distl: a model that evolves with unlabeled films, beside one with labels alone."
         ),
     )
     parser.add_argument("--output", metavar="FOLDER", default="demo", help="default: demo")
+    parser.add_argument("--method", choices=METHODS, default="hkd", help="default: hkd")
     parser.add_argument("--quick", action="store_true", help="a minute; the numbers mean nothing")
     return parser
 
@@ -53,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from monai_kd.utils import MonaiKDError
 
-    bundle = repository() / _BUNDLE
+    bundle = repository() / _BUNDLES[args.method]
     if not (bundle / "configs" / "train.json").is_file():
         raise MonaiKDError(
             "demo: the bundles must lie beside the package, as in a checkout of the repository, "
@@ -62,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     output = Path(args.output).absolute()
     output.mkdir(parents=True, exist_ok=True)
     (output / "demo.log").unlink(missing_ok=True)
-    steps = plan(output, bundle, quick=args.quick)
+    steps = plan(output, bundle, quick=args.quick, method=args.method)
     start = time.monotonic()
     # Networks this small gain little from threads, and lose much on a busy machine.
     code = run_steps(
@@ -71,26 +103,28 @@ def run(args: argparse.Namespace) -> int:
     if code:
         return code
     say(f"\nDone in {time.monotonic() - start:.0f} s. Open in a browser:\n")
-    say(f"{output / 'hkd' / 'report.html'}\n")
+    say(f"{output / args.method / 'report.html'}\n")
     return 0
 
 
-def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
+def plan(output: Path, bundle: Path, *, quick: bool, method: str = "hkd") -> list[Step]:
     """Return the commands of the demo, in order.
 
     Args:
-        output: gets ``phantom`` (the archive), ``baseline`` and ``hkd`` (run directories).
-        bundle: folder of the hkd bundle.
+        output: gets the archive and the run directories.
+        bundle: folder of the method's bundle.
         quick: whether to draw and train as little as possible.
+        method: one of :data:`METHODS`.
     """
+    return (_plan_distl if method == "distl" else _plan_hkd)(output, bundle, quick)
+
+
+def _plan_hkd(output: Path, bundle: Path, quick: bool) -> list[Step]:
     archive, baseline, student = output / "phantom", output / "baseline", output / "hkd"
     images, size = (60, 128) if quick else (300, 256)
-    draw = (
-        "import sys; from monai_kd.data.phantom import draw_phantom_archive as draw; "
-        f"draw(sys.argv[1], images={images}, size={size})"
-    )
+    draw = _draw(archive, images=images, size=size)
     return [
-        Step("Draw an archive of radiographs", (sys.executable, "-c", draw, str(archive))),
+        Step("Draw an archive of radiographs", draw),
         Step("Split it by patient", _datalist(archive)),
         Step("Train the baseline: image labels alone", *_train(bundle, archive, baseline, quick)),
         Step("Train teacher and student (hkd)", *_train(bundle, archive, student, quick)),
@@ -107,6 +141,41 @@ def plan(output: Path, bundle: Path, *, quick: bool) -> list[Step]:
             (*PROGRAM, "monai_kd", "report", str(student), "--baseline", str(baseline)),
         ),
     ]
+
+
+def _plan_distl(output: Path, bundle: Path, quick: bool) -> list[Step]:
+    archive, run_dir = output / "phantom_tb", output / "distl"
+    films = _DISTL_QUICK if quick else _DISTL_ARCHIVE
+    knobs = {
+        "method": "distl",
+        "dataset_dir": archive,
+        "output_dir": run_dir,
+        **_DISTL_KNOBS,
+        **(_DISTL_QUICK_KNOBS if quick else {}),
+        "precision": "float32",
+        "cache_dir": output / "cache",
+        "resume": True,
+    }
+    train = bundle_command("configs/train.json", knobs), bundle
+    return [
+        Step(
+            "Draw an archive of radiographs: a tenth is labeled, the rest arrives in three rounds",
+            _draw(archive, **films, task="tb"),
+        ),
+        Step("Train the initial model, then a round for each arrival (distl)", *train),
+        Step("Evaluate the models of all rounds", *_evaluate(bundle, archive, run_dir)),
+        Step("Predict, with heat maps", *_infer(bundle, archive, run_dir, output / "predictions")),
+        Step("Write the page", (*PROGRAM, "monai_kd", "report", str(run_dir))),
+    ]
+
+
+def _draw(archive: Path, **settings: Any) -> tuple[str, ...]:
+    given = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    code = (
+        "import sys; from monai_kd.data.phantom import draw_phantom_archive as draw; "
+        f"draw(sys.argv[1], {given})"
+    )
+    return (sys.executable, "-c", code, str(archive))
 
 
 def _datalist(archive: Path) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from monai_kd.engines.leakage import check_region_leakage, shuffle_regions_withi
 from monai_kd.engines.methods import METHODS, Method, make_methods, method_names
 from monai_kd.engines.optimizer import make_adamw
 from monai_kd.engines.prepare_batch import TeacherPrepareBatch, prefixed
+from monai_kd.engines.rounds_evidence import evaluate_rounds
 from monai_kd.engines.stage import Stage
 from monai_kd.engines.stage_runner import StagePlan, StageRunner
 from monai_kd.engines.teacher_stage import prepare_teacher
@@ -33,6 +34,7 @@ __all__ = [
     "TeacherPrepareBatch",
     "ViewsPrepareBatch",
     "check_region_leakage",
+    "evaluate_rounds",
     "export_model",
     "judge_round",
     "load_model",

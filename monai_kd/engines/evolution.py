@@ -216,7 +216,7 @@ class SelfEvolution:
         for which, name in _TABLES.items():
             self.runner.ask(which, folder / name)
         if is_main_process():
-            films = {"films": len(self.runner.trainer.data_loader.sampler.chosen)}
+            films = {"films": self.runner.films}
             write_text_atomically(folder / "finished.json", json.dumps(films) + "\n")
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             (folder / "best.pt").unlink(missing_ok=True)
@@ -273,9 +273,13 @@ class SelfEvolution:
         files = {"model.pt": "model.pt" if which == "student" else "teacher.pt"}
         files |= {_TABLES["student"]: _TABLES[which]}
         for target, file in files.items():
-            content_of = (source / file).read_bytes()
-            write_atomically(folder / target, lambda out, data=content_of: out.write(data))
+            _copy(source / file, folder / target)
         told = entries[-1]["validation"].get(which, {}).get("macro_auroc")
         if told:
             stage = entries[-1]["name"]
             _log.info("%s, %s: validation macro AUROC %.3f (%.3f to %.3f).", name, stage, *told)
+
+
+def _copy(source: Path, target: Path) -> None:
+    content = source.read_bytes()
+    write_atomically(target, lambda file: file.write(content))

@@ -108,15 +108,24 @@ class StageRunner:
         self.evaluator, self.predictions_csv, self.validator = evaluator, predictions_csv, validator
         self.record, self.checkpoint, self.monitor = record, checkpoint, monitor
         self.keep, self.seed = keep, seed
+        self._loader: Any = trainer.data_loader
+        self._prepare_batch: Any = trainer.prepare_batch
+        self._objective: Any = trainer.objective
         self.folder = Path()
         trainer.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
         if keep == "best":
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._keep_best)
 
     @property
+    def films(self) -> int:
+        """How many films the present stage sees."""
+        return len(self._sampler.chosen)
+
+    @property
     def student(self) -> DISTLNetwork:
         """The network that learns, without its wrapper for distributed training."""
-        network: DISTLNetwork = getattr(self.trainer.network, "module", self.trainer.network)
+        plain: Any = self.trainer.network
+        network: DISTLNetwork = getattr(plain, "module", plain)
         return network
 
     def train(self, plan: StagePlan, folder: Path, *, run_dir: Path) -> None:
@@ -131,11 +140,11 @@ class StageRunner:
         steps = self.trainer.state.epoch_length
         _log.info(
             "%s (%s): %d epochs of %d steps on %d films.",
-            plan.name, plan.method.name, plan.epochs, steps, len(self._sampler.chosen),
+            plan.name, plan.method.name, plan.epochs, steps, self.films,
         )  # fmt: skip
         self.trainer.run()
         wait_for_all()
-        if self.keep == "best":
+        if self._keeps_best:
             self._load_best()
 
     def save(self, folder: Path) -> None:
@@ -199,7 +208,7 @@ class StageRunner:
 
     @property
     def _sampler(self) -> ArrivalSampler:
-        sampler: ArrivalSampler = self.trainer.data_loader.sampler
+        sampler: ArrivalSampler = self._loader.sampler
         return sampler
 
     def _begin(self, plan: StagePlan, folder: Path, run_dir: Path) -> None:
@@ -208,11 +217,11 @@ class StageRunner:
         set_determinism(seed=self.seed + 1000 * (plan.order + 1) + process_rank())
         trainer.optimizer.state.clear()
         self._sampler.choose(plan.arrivals, films=plan.films, stream=plan.order + 1)
-        loader = trainer.data_loader
+        loader = self._loader
         length = len(self._sampler)  # a batch of a single film has no batch statistics
         loader.batch_sampler.drop_last = length > 1 and length % loader.batch_size == 1
-        trainer.objective.choose(method.loss)
-        trainer.prepare_batch.label_key = method.label_key
+        self._objective.choose(method.loss)
+        self._prepare_batch.label_key = method.label_key
         self._correct(plan, len(loader))
         for loss in (method.loss, method.correction):
             centre = getattr(loss, "self_supervision", None)
@@ -261,21 +270,27 @@ class StageRunner:
     def _keep_best(self, engine: Engine) -> None:
         value = self.validator.state.metrics.get(_KEPT_SCORE)
         path = self.folder / "best.pt"
-        if value is None or math.isnan(value) or not is_main_process():
+        usable = value is not None and not math.isnan(value) and self._keeps_best
+        if not usable or not is_main_process():
             return
         best = _read(path) if path.exists() and engine.state.epoch > 1 else None
         if best is None or value > best["value"]:
             _write({**self._weights(), "value": float(value)}, path)
 
-    def _load_best(self) -> None:
-        if (self.folder / "best.pt").exists():
-            _log.info("Best epoch of the stage: %s %.4f.", _KEPT_SCORE, self._read_best())
+    @property
+    def _keeps_best(self) -> bool:
+        """Labels choose no epoch of a stage that has no labels."""
+        method = self.stage.method
+        return self.keep == "best" and method is not None and method.name != "start"
 
-    def _read_best(self) -> float:
-        best = _read(self.folder / "best.pt")
+    def _load_best(self) -> None:
+        path = self.folder / "best.pt"
+        if not path.exists():
+            return
+        best = _read(path)
         self.student.load_state_dict(best["student"])
         self.teacher.network.load_state_dict(best["teacher"])
-        return float(best["value"])
+        _log.info("Best epoch of the stage: %s %.4f.", _KEPT_SCORE, best["value"])
 
     def _weights(self) -> dict[str, Any]:
         networks = {"student": self.student, "teacher": self.teacher.network}

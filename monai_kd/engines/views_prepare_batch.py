@@ -16,6 +16,7 @@ from monai_kd.engines.prepare_batch import prefixed
 __all__ = ["ViewsPrepareBatch"]
 
 _VIEWS = ("original", "noised", "local")
+_DRAWS = "view_draws"
 
 
 class ViewsPrepareBatch(PrepareBatch):
@@ -29,6 +30,8 @@ class ViewsPrepareBatch(PrepareBatch):
         loss: the one that is minimised; says what it needs.
         to_float: makes network input of the 8-bit views, on the device; see
             :func:`monai_kd.transforms.views_to_float`.
+        render: makes the views of the films and ``view_draws``, on the device, where the data set
+            has left that; see :func:`monai_kd.transforms.render_views`.
         label_key: item of the batch that the loss takes as ``label``.
     """
 
@@ -38,11 +41,13 @@ class ViewsPrepareBatch(PrepareBatch):
         *,
         loss: ChosenLoss,
         to_float: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+        render: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None,
         label_key: str = "label",
     ) -> None:
         self.teacher = teacher
         self.loss = loss
         self.to_float = to_float
+        self.render = render
         self.label_key = label_key
 
     def __call__(
@@ -55,20 +60,28 @@ class ViewsPrepareBatch(PrepareBatch):
         """Return the student's views, the loss's keyword arguments, and the network's.
 
         Args:
-            batchdata: the collated batch, with ``original``, ``noised``, perhaps ``local``, and the
-                label.
+            batchdata: the collated batch, with ``original``, ``noised``, perhaps ``local`` (or
+                ``original`` and ``view_draws``), and the label.
             device: where the tensors go.
             non_blocking: whether a copy to the device may overlap with other work.
             kwargs: further arguments of ``Tensor.to``.
+
+        Raises:
+            ValueError: if views are to be made here and there is no ``render``.
         """
         project = self.loss.needs_projection
-        wanted = [name for name in _VIEWS if name in batchdata and (project or name != "local")]
-        views = self.to_float(
-            {
-                name: batchdata[name].to(device, non_blocking=non_blocking, **kwargs)
-                for name in wanted
-            }
-        )
+        keys = [key for key in (*_VIEWS, _DRAWS) if key in batchdata]
+        seen = {key: batchdata[key].to(device, non_blocking=non_blocking, **kwargs) for key in keys}
+        if _DRAWS in seen:
+            if self.render is None:
+                raise ValueError(
+                    "ViewsPrepareBatch: `render` must make the views that the data set has left to "
+                    "the device, got None. Give monai_kd.transforms.render_views."
+                )
+            seen = self.render(seen["original"], seen[_DRAWS])
+        if not project:
+            seen.pop("local", None)
+        views = self.to_float(seen)
         targets = {"label": batchdata[self.label_key].to(device, non_blocking=non_blocking)}
         if self.loss.needs_teacher:
             shown = ("original", "noised") if project else ("original",)

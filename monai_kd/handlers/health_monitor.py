@@ -26,10 +26,12 @@ __all__ = ["HealthMonitor"]
 _log = logging.getLogger(__name__)
 _SINGLE = (
     "teacher_entropy",
+    "prototypes_used",
     "information",
     "center_norm",
     "effective_rank",
     "similarity",
+    "effective_temperature",
     "agreement",
 )
 
@@ -42,9 +44,12 @@ class HealthMonitor:
     as the loss knows them:
 
     - ``teacher_entropy``: of the teacher's answers, as a share of the largest possible;
+    - ``prototypes_used``: how many prototypes the films of the window share;
     - ``information``: mutual information between film and prototype in the window, in nats;
     - ``center_norm``: length of the center;
     - ``effective_rank``, ``similarity``: directions that the features use, mean cosine of two;
+    - ``effective_temperature``: how flat the answers are, whatever the features, see
+      :func:`monai_kd.metrics.effective_temperature`;
     - ``positive_<finding>``: share of the films whose pseudo label is positive;
     - ``probability_<finding>``: mean pseudo label;
     - ``drift``: largest difference of a positive rate from that of the labeled films;

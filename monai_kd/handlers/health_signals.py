@@ -10,7 +10,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from monai_kd.metrics import effective_rank, mean_similarity, mutual_information
+from monai_kd.metrics import (
+    distribution_entropy,
+    effective_rank,
+    effective_temperature,
+    mean_similarity,
+    mutual_information,
+)
 from monai_kd.utils.distributed import world_size
 
 __all__ = ["HealthWindow"]
@@ -59,9 +65,10 @@ class HealthWindow:
 
         Returns:
             Lists of floats, of one value unless said otherwise: ``teacher_entropy`` as a share of
-            the largest possible, ``information`` (nats), ``center_norm``, ``effective_rank``,
-            ``similarity``, ``pseudo_positive`` and ``pseudo_probability`` (C values each),
-            ``agreement``, and ``films``, how many the last three are the mean of.
+            the largest possible, ``prototypes_used`` (exp of the entropy of the mean answer),
+            ``information`` (nats), ``center_norm``, ``effective_rank``, ``similarity``,
+            ``effective_temperature``, ``pseudo_positive`` and ``pseudo_probability`` (C values
+            each), ``agreement``, and ``films``, how many the last three are the mean of.
         """
         sums = _of_all_processes(self._sums)
         counts = {name: count * world_size() for name, count in self._counts.items()}
@@ -72,12 +79,21 @@ class HealthWindow:
         if marginal is not None and "teacher_entropy" in means:
             entropy = float(means["teacher_entropy"])
             signals["teacher_entropy"] = [entropy / math.log(max(2, len(marginal)))]
-            information = mutual_information(means["teacher_marginal"].numpy(), entropy)
-            signals["information"] = [information]
+            share = means["teacher_marginal"].numpy()
+            signals["prototypes_used"] = [math.exp(distribution_entropy(share))]
+            signals["information"] = [mutual_information(share, entropy)]
         if "feature_gram" in sums:
             signals["effective_rank"] = [effective_rank(sums["feature_gram"].numpy())]
             count = counts["feature_total"]
             signals["similarity"] = [mean_similarity(sums["feature_total"].numpy(), count)]
+            if "information" in signals:
+                signals["effective_temperature"] = [
+                    effective_temperature(
+                        signals["information"][0],
+                        similarity=signals["similarity"][0],
+                        dimensions=len(sums["feature_total"]),
+                    )
+                ]
         if "pseudo_probability" in counts:
             signals["films"] = [counts["pseudo_probability"]]
         return signals

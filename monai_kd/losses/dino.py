@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from monai_kd.losses.dino_functions import Asked, LossFromLogits, LossFromProjections
+from monai_kd.losses.dino_logits import LossFromLogits, TeacherLogits
+from monai_kd.losses.dino_projections import LossFromProjections, TeacherProjections
 
 __all__ = ["DINOLoss", "dino_loss"]
 
@@ -55,14 +56,14 @@ def dino_loss(
         )
     loss: Tensor = LossFromLogits.apply(  # type: ignore[no-untyped-call]
         student_logits,
-        Asked(teacher_logits.detach(), None, center.detach(), teacher_temperature),
+        TeacherLogits(teacher_logits.detach(), center.detach(), teacher_temperature),
         student_temperature,
     )
     return loss
 
 
 class DINOLoss(nn.Module):
-    """The DINO loss from projections and prototypes; logits exist for a few films at a time.
+    """The DINO loss from projections and prototypes; the logits are never held at once.
 
     Equal to :func:`dino_loss` of ``projection @ prototypes.T``, with its gradients. The center
     follows the teacher's mean logits over all processes, after each call in training mode.
@@ -154,7 +155,7 @@ class DINOLoss(nn.Module):
         loss, entropy, marginal = LossFromProjections.apply(  # type: ignore[no-untyped-call]
             student_projection,
             student_prototypes,
-            Asked(
+            TeacherProjections(
                 features,
                 teacher_prototypes.detach(),
                 self.center if self.centering else None,

@@ -1,30 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cross-entropies between all pairs of views at once, and their gradients in closed form.
+r"""Cross-entropies between all pairs of views at once, and their gradients in closed form.
 
 With the student's tempered logits :math:`s_v` of V views of a film and the teacher's probabilities
-:math:`q_0, q_1`, the sum of the cross-entropies of all pairs of a teacher view and another student
-view is
+:math:`q_0, q_1`, the cross-entropies of all pairs of a teacher view and another student view sum to
 
-.. math:: \\sum_v n_v (\\mathrm{logsumexp}(s_v) - \\langle s_v, \\bar q_v \\rangle)
+.. math:: \sum_v n_v (\mathrm{logsumexp}(s_v) - \langle s_v, \bar q_v \rangle)
 
-where :math:`n_v` teacher views, of mean :math:`\\bar q_v`, are compared with view v: one with
-each of the two global views, both with a local view. So each row needs one softmax, and its gradient
-is :math:`n_v (\\mathrm{softmax}(s_v) - \\bar q_v)`. Summing the pairs one by one would need
-:math:`2 V - 2` passes over the logits, and as many copies.
+where :math:`n_v` teacher views, of mean :math:`\bar q_v`, are compared with view v: the other one
+with each of the two global views, both with a local view. So each row needs one softmax, and its
+gradient is :math:`n_v (\mathrm{softmax}(s_v) - \bar q_v)`. Pair by pair, the same takes
+:math:`2 V - 2` passes over logits.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Room", "Rows", "choose", "sum_of_pairs", "view_weights"]
+__all__ = ["Room", "Rows", "choose", "chunk_bytes", "sum_of_pairs", "view_weights"]
 
-# Bytes of the student's logits that are worked on at a time.
-CHUNK_BYTES = {"cpu": 3 * 2**20}  # stays in a core's cache
-CHUNK_BYTES_OF_ACCELERATORS = 32 * 2**20  # enough to keep it busy
+
+def chunk_bytes(device: torch.device) -> int:
+    """Return how many bytes of the student's logits to work on at a time.
+
+    Args:
+        device: a processor's cache is small, an accelerator wants more work per call.
+    """
+    return 3 * 2**20 if device.type == "cpu" else 32 * 2**20
 
 
 class Rows(NamedTuple):
@@ -53,18 +58,17 @@ class Room:
         films: in the batch.
         numbers: K.
         like: gives dtype and device.
-        chunk_bytes: bytes of the student's logits at a time; 0: what suits the device.
     """
 
     def __init__(
         self, views: int, films: int, numbers: int, like: Tensor, *, chunk_bytes: int = 0
     ) -> None:
-        suits = CHUNK_BYTES.get(like.device.type, CHUNK_BYTES_OF_ACCELERATORS)
         of_one = views * numbers * like.element_size()
-        self.films = max(1, min(films, (chunk_bytes or suits) // of_one))
-        self._sizes = (views, views, 2, 2, 1)
+        self.films = max(1, min(films, chunk_bytes(like.device) // of_one))
+        self._rows = 2 * views + 5
+        self._views = views
         self._numbers = numbers
-        self._memory = like.new_empty(sum(self._sizes) * self.films * numbers)
+        self._memory = like.new_empty(self._rows * self.films * numbers)
 
     def rows(self, films: int) -> Rows:
         """Return the memory for as many films; what was in it before is lost.
@@ -72,10 +76,15 @@ class Room:
         Args:
             films: at most ``self.films``.
         """
-        rows = sum(self._sizes)
-        numbers = self._memory[: rows * films * self._numbers].view(rows, films, self._numbers)
-        *parts, both = numbers.split(self._sizes)
-        return Rows(*parts, both[0])
+        shape, views = (self._rows, films, self._numbers), self._views
+        memory = self._memory[: math.prod(shape)].view(shape)
+        return Rows(
+            student=memory[:views],
+            difference=memory[views : 2 * views],
+            teacher=memory[-5:-3],
+            prob=memory[-3:-1],
+            both=memory[-1],
+        )
 
 
 def choose(rows: Rows) -> None:
@@ -97,7 +106,8 @@ def sum_of_pairs(rows: Rows, *, difference: Tensor | None = None) -> Tensor:
     """
     student, softmax, prob = rows.student, rows.difference, rows.prob
     torch.softmax(student, dim=-1, out=softmax)
-    log_sum = log_sum_exp(student, softmax)
+    # The largest probability is 1 over the sum of exp(logit - maximum): no other exp is needed.
+    log_sum = student.amax(dim=-1) - softmax.amax(dim=-1).log()
     total = log_sum[:2].sum() + 2 * log_sum[2:].sum()
     total -= torch.dot(student[0].flatten(), prob[1].flatten())
     total -= torch.dot(student[1].flatten(), prob[0].flatten())
@@ -107,18 +117,6 @@ def sum_of_pairs(rows: Rows, *, difference: Tensor | None = None) -> Tensor:
     torch.sub(softmax[1], prob[0], out=out[1])
     torch.sub(softmax[2:], rows.both, out=out[2:])
     return total
-
-
-def log_sum_exp(logits: Tensor, softmax: Tensor) -> Tensor:
-    """Return the logarithm of the sum that ``softmax`` was divided by, without another exp.
-
-    The largest probability is 1 over the sum of exponentials of differences from the maximum.
-
-    Args:
-        logits: ``(..., K)``.
-        softmax: of the logits.
-    """
-    return logits.amax(dim=-1) - softmax.amax(dim=-1).log()
 
 
 def view_weights(views: int, films: int, like: Tensor) -> Tensor:

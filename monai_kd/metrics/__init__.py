@@ -12,8 +12,9 @@ from monai_kd.metrics.calibration_error import expected_calibration_error
 from monai_kd.metrics.classification import classification_summary
 from monai_kd.metrics.coco import average_precision
 from monai_kd.metrics.collapse import (
+    distribution_entropy,
     effective_rank,
-    entropy,
+    effective_temperature,
     mean_similarity,
     mutual_information,
 )
@@ -99,10 +100,11 @@ __all__ = [
     "classification_summary",
     "curves_png",
     "decision_region_summary",
+    "distribution_entropy",
     "draw_curves",
     "draw_health",
     "effective_rank",
-    "entropy",
+    "effective_temperature",
     "expected_calibration_error",
     "find_candidates",
     "fit_temperature",

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["effective_rank", "entropy", "mean_similarity", "mutual_information"]
+__all__ = [
+    "distribution_entropy",
+    "effective_rank",
+    "effective_temperature",
+    "mean_similarity",
+    "mutual_information",
+]
 
 
 def effective_rank(gram: NDArray[Any]) -> float:
@@ -38,17 +44,44 @@ def effective_rank(gram: NDArray[Any]) -> float:
     singular = np.sqrt(np.linalg.eigvalsh(values).clip(min=0))
     if not singular.sum() > 0:
         return math.nan
-    return math.exp(entropy(singular / singular.sum()))
+    return math.exp(distribution_entropy(singular / singular.sum()))
 
 
-def entropy(share: NDArray[Any]) -> float:
+def effective_temperature(information: float, *, similarity: float, dimensions: int) -> float:
+    r"""Return the temperature at which random prototypes would tell films apart this little.
+
+    Features of length 1 and prototypes in random directions give logits that differ between films
+    with a variance of :math:`(1 - s) / D`, and answers that tell
+    :math:`(1 - s) / (2 D \tau^2)` nats of the film, while that is little. Solved for
+    :math:`\tau`, this says how flat the answers are, however much or little the features differ:
+    fresh networks come out at the teacher's temperature, trained ones mostly below, and a teacher
+    that answers every film alike far above.
+
+    Args:
+        information: see :func:`mutual_information`.
+        similarity: s, see :func:`mean_similarity`.
+        dimensions: D, numbers of a feature.
+
+    Returns:
+        At least 0; infinite where there is no information.
+
+    Example:
+        >>> round(effective_temperature(0.5, similarity=0.0, dimensions=100), 6)
+        0.1
+    """
+    if not information > 0:
+        return math.inf if information == 0 else math.nan
+    return math.sqrt(max(0.0, 1 - similarity) / (2 * dimensions * information))
+
+
+def distribution_entropy(share: NDArray[Any]) -> float:
     """Return the entropy of a distribution in nats.
 
     Args:
         share: not negative, sum 1, ``(K,)``.
 
     Example:
-        >>> round(entropy(np.array([0.5, 0.5, 0.0])), 6)
+        >>> round(distribution_entropy(np.array([0.5, 0.5, 0.0])), 6)
         0.693147
     """
     some = np.asarray(share, np.float64)
@@ -91,4 +124,4 @@ def mutual_information(marginal: NDArray[Any], mean_entropy: float) -> float:
         >>> round(mutual_information(np.array([0.5, 0.5]), 0.0), 6)
         0.693147
     """
-    return max(0.0, entropy(marginal) - mean_entropy)
+    return max(0.0, distribution_entropy(marginal) - mean_entropy)

@@ -60,7 +60,7 @@ def knn_scores(
         candidates, truth = train[known], label[known]
         parts = [
             _ask(candidates, truth, rows, min(k, len(truth)), temperature)
-            for rows in F.normalize(features.float()).split(_ROWS)
+            for rows in torch.split(F.normalize(features.float()), _ROWS)
         ]
         columns.append(torch.cat(parts) if parts else features.new_zeros(0, dtype=torch.float32))
     return torch.stack(columns, dim=1)

@@ -76,7 +76,7 @@ def health_png(health: _Health) -> bytes:
         for border in list(borders.values())[1:]:
             axis.axvline(border, color=RULE, linewidth=0.9, linestyle=(0, (4, 3)))
         axis.set_xticks(list(borders.values()), [_phase(name) for name in borders])
-        axis.set_xlim(0, max(at[-1], 1) if len(at) else 1)
+        axis.set_xlim(0, np.nanmax(at, initial=1))
         style(axis)
         axis.grid(visible=False, axis="x")
         for label in axis.get_xticklabels():
@@ -106,12 +106,12 @@ def _draw_method(
 
 
 def _one_after_the_other(health: _Health) -> tuple[NDArray[np.float64], dict[str, float]]:
-    """Iterations counted through all phases, and where each phase begins."""
+    """Iterations counted through all phases, NaN between two, and where each phase begins."""
     parts, borders, begin = [np.zeros(0)], {}, 0.0
     for phase, columns in health.items():
         iterations = np.asarray(columns["iteration"], np.float64)
         borders[phase] = begin
-        parts.append(begin + iterations)
+        parts.append(np.append(begin + iterations, np.nan))
         begin += iterations.max(initial=0.0)
     return np.concatenate(parts), borders
 
@@ -122,9 +122,10 @@ def _columns(health: _Health, names: Sequence[str]) -> dict[str, NDArray[np.floa
     found = {}
     for name in (name for name in every if name.startswith(tuple(names))):
         parts = [
-            columns.get(name, [np.nan] * len(columns["iteration"])) for columns in health.values()
+            np.append(columns.get(name, [np.nan] * len(columns["iteration"])), np.nan)
+            for columns in health.values()
         ]
-        values = np.concatenate([np.asarray(part, np.float64) for part in parts])
+        values = np.concatenate([part.astype(np.float64) for part in parts])
         if np.isfinite(values).any():
             found[name] = values / np.nanmax(np.abs(values)) if name == "information" else values
     return found
@@ -136,7 +137,7 @@ def _draw_panel(
     if not columns:
         axis.text(0.5, 0.5, "not recorded", ha="center", transform=axis.transAxes, color="#8a949b")
     for number, (name, values) in enumerate(columns.items()):
-        known = np.isfinite(values)
+        known = np.isfinite(values) | np.isnan(at)  # a line ends where its phase does
         color, line = COLORS[number % len(COLORS)], "-" if number < len(COLORS) else "--"
         label = _WORDS.get(name) or name.removeprefix("positive_")
         axis.plot(at[known], values[known], line, color=color, linewidth=1.7, label=plain(label))

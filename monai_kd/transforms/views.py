@@ -39,7 +39,7 @@ class RandViewsd(Randomizable, MapTransform):
         local_views: V; 0 makes no ``local``.
         flip: probability that a view is mirrored, in [0, 1]. The paper's code has 0.5; a mirrored
             film has left and right confused.
-        interpolation: ``"bicubic"`` as published, or ``"bilinear"``, about twice as fast.
+        interpolation: ``"bicubic"`` as published, or ``"bilinear"``, a little faster.
         render: ``"here"`` or ``"later"``.
 
     Attributes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,35 +71,40 @@ def draw_views(
     Returns:
         One row per recipe, columns as in :data:`VIEW_PARAMETERS`, ``(views, 9)``.
     """
-    views = len(recipes)
-    uniform = random.random_sample((views, 2 * _ATTEMPTS + 8))
+    low, extent, chance, turn = _ranges(recipes)
+    uniform = random.random_sample((len(recipes), 2 * _ATTEMPTS + 8))
     area, aspect = uniform[:, :_ATTEMPTS], uniform[:, _ATTEMPTS : 2 * _ATTEMPTS]
-    where, chances, angle, blur = np.split(uniform[:, 2 * _ATTEMPTS :], (2, 6, 7), axis=1)
-    low, high, chance, degrees = np.array(
-        [(*recipe.scale, recipe.chance, recipe.degrees) for recipe in recipes]
-    ).T[..., None]
-    out = np.empty((views, len(VIEW_PARAMETERS)), dtype=np.float32)
-    out[:, 2:4] = _crops(size, low + (high - low) * area, aspect)
-    out[:, 0:2] = np.floor(where * (size - out[:, 2:4] + 1))
-    out[:, 4] = chances[:, 0] < flip
-    out[:, 5:6] = np.deg2rad(degrees * (2 * angle - 1))
-    out[:, 6:8] = chances[:, 1:3] < chance
-    radius = _RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * blur
-    out[:, 8:9] = np.where(chances[:, 3:4] < chance, radius, 0)
+    rest = uniform[:, 2 * _ATTEMPTS :]
+    out = np.empty((len(recipes), len(VIEW_PARAMETERS)), dtype=np.float32)
+    out[:, 2:4] = crop = _crops(size, low + extent * area, aspect)
+    out[:, 0:2] = np.floor(rest[:, 0:2] * (size + 1 - crop))
+    out[:, 4] = rest[:, 2] < flip
+    out[:, 5:6] = turn * (2 * rest[:, 3:4] - 1)
+    out[:, 6:9] = rest[:, 4:7] < chance
+    out[:, 8] *= _RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * rest[:, 7]
     return out
+
+
+@lru_cache
+def _ranges(recipes: tuple[ViewRecipe, ...]) -> tuple[NDArray[np.float64], ...]:
+    """Return smallest area, range of areas, chance and largest turn, each ``(views, 1)``."""
+    rows = [
+        (low, high - low, recipe.chance, math.radians(recipe.degrees))
+        for recipe in recipes
+        for low, high in [recipe.scale]
+    ]
+    return tuple(np.array(column)[:, None] for column in zip(*rows, strict=True))
 
 
 def _crops(size: int, area: NDArray[Any], aspect: NDArray[Any]) -> NDArray[Any]:
     """Return the width and height of each view's first crop that fits, ``(views, 2)``."""
     stretch = np.exp(_LOG_ASPECT * (aspect - 0.5))  # root of the aspect
     side = size * np.sqrt(area)
-    widths, heights = np.rint(side * stretch), np.rint(side / stretch)
-    fits = (widths <= size) & (heights <= size) & (widths >= 1) & (heights >= 1)
+    tried = np.rint(np.stack([side * stretch, side / stretch], axis=-1))
+    fits = (tried.max(-1) <= size) & (tried.min(-1) >= 1)
     first = fits.argmax(axis=1)
     rows = np.arange(len(area))
-    chosen = np.stack([widths[rows, first], heights[rows, first]], axis=1)
-    chosen[~fits[rows, first]] = size
-    return chosen
+    return np.where(fits[rows, first, None], tried[rows, first], size)
 
 
 def turn_matrix(flip: float, radians: float, size: int) -> NDArray[np.float64]:

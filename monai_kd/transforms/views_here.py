@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from monai_kd.transforms.views_draw import turn_matrix
-from monai_kd.transforms.views_gray import gray_curve
+from monai_kd.transforms.views_gray import equalizing_curve, stretching_curve
 
 __all__ = ["render_film"]
 
-_RESIZE = {"bilinear": cv2.INTER_LINEAR_EXACT, "bicubic": cv2.INTER_CUBIC}
+_RESIZE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 _TURN = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
 
 
@@ -61,10 +61,11 @@ def _render(
     # beyond the border OpenCV takes a constant 0 unless told otherwise
     turn = turn_matrix(flip, radians, len(out))
     cv2.warpAffine(resized, turn, out.shape, dst=out, flags=_TURN)
-    if autocontrast or equalize:
+    if equalize:
         counts = cv2.calcHist([out], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-        curve = gray_curve(counts, autocontrast=autocontrast > 0, equalize=equalize > 0)
-        if curve is not None:
-            cv2.LUT(out, curve, dst=out)
+        cv2.LUT(out, equalizing_curve(counts, autocontrast=autocontrast > 0), dst=out)
+    elif autocontrast:
+        low, high, *_ = cv2.minMaxLoc(out)
+        cv2.LUT(out, stretching_curve(int(low), int(high)), dst=out)
     if radius:
         cv2.GaussianBlur(out, (0, 0), radius, dst=out, borderType=cv2.BORDER_REPLICATE)

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HKD = ROOT / "bundles" / "cxr_hkd_classification"
 # Small enough for seconds on one core; everything random stays on (dropout, shuffling, flips).
-TINY = {
+HKD_TINY = {
     "backbone": "resnet10-w16",
     "spatial_size": 64,
     "augmentation": "weak",
@@ -26,99 +25,118 @@ TINY = {
     "max_epochs": 2,
     "kd_epochs": 2,
 }
+DISTL_TINY = {
+    "backbone": "vit_mini_patch8",
+    "spatial_size": 32,
+    "local_size": 16,
+    "local_views": 2,
+    "flip": 0.5,
+    "prototypes": 64,
+    "batch_size": 8,
+    "precision": "float32",
+    "learning_rate": 0.0005,
+    "initial_epochs": 2,
+    "max_epochs": 2,
+    "rounds": 2,
+}
 
 
-def config_files(*names):
-    """``("train", "evaluate")`` -> what MONAI takes as ``config_file``."""
-    files = [str(HKD / "configs" / f"{name}.json") for name in names]
-    return files if len(files) > 1 else files[0]
-
-
-def make_workflow(*names, **overrides):
-    from monai.bundle import ConfigWorkflow
-
-    return ConfigWorkflow(
-        config_file=config_files(*names),
-        meta_file=str(HKD / "configs" / "metadata.json"),
-        logging_file=False,
-        workflow_type="infer" if names[0] == "inference" else "train",
-        bundle_root=str(HKD),
-        **{
-            key: str(value) if isinstance(value, Path) else value
-            for key, value in overrides.items()
-        },
-    )
-
-
-def run_workflow(*names, **overrides):
-    """Run a bundle in this process; return what ``check_properties`` said."""
-    workflow = make_workflow(*names, **overrides)
-    workflow.initialize()
-    missing = workflow.check_properties()
-    workflow.run()
-    workflow.finalize()
-    return missing
-
-
-def bundle_command(*names, launcher=("-m",), folder=HKD, **overrides):
-    """The words that a person types, run from ``folder``."""
-    start = "" if folder == HKD else f"{HKD.relative_to(folder)}/"
-    files = [f"{start}configs/{name}.json" for name in names]
-    config = files[0] if len(files) == 1 else str(files)
-    words = [sys.executable, *launcher, "monai.bundle", "run", "--config_file", config]
-    for key, value in overrides.items():
-        words += [f"--{key}", str(value)]
-    return words
-
-
-def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-
-
-def run_bundle(*names, folder=HKD, launcher=("-m",), **overrides):
-    """Run a bundle in a process of its own; return it, with ``said``, all it wrote to the log."""
-    done = subprocess.run(
-        bundle_command(*names, launcher=launcher, folder=folder, **overrides),
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=600,
-        check=False,
-    )
-    done.said = done.stdout
-    return done
-
-
-def read_csv(path):
+def _rows(path):
     with Path(path).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-class Hkd:
-    """What the tests need to know of this bundle, in one place."""
+class Bundle:
+    """What the tests need to know of a bundle, and short ways to run it."""
 
     root = ROOT
-    folder = HKD
-    tiny = TINY
-    config_files = staticmethod(config_files)
-    workflow = staticmethod(make_workflow)
-    run = staticmethod(run_workflow)
-    command = staticmethod(bundle_command)
-    environment = staticmethod(environment)
-    run_in_process = staticmethod(run_bundle)
-    read_csv = staticmethod(read_csv)
+    read_csv = staticmethod(_rows)
+
+    def __init__(self, name, tiny):
+        self.folder = ROOT / "bundles" / name
+        self.tiny = tiny
+
+    def config(self, name):
+        return json.loads((self.folder / "configs" / f"{name}.json").read_text())
+
+    def config_files(self, *names):
+        """``("train", "evaluate")`` -> what MONAI takes as ``config_file``."""
+        files = [str(self.folder / "configs" / f"{name}.json") for name in names]
+        return files if len(files) > 1 else files[0]
+
+    def workflow(self, *names, **overrides):
+        from monai.bundle import ConfigWorkflow
+
+        return ConfigWorkflow(
+            config_file=self.config_files(*names),
+            meta_file=str(self.folder / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="infer" if names[0] == "inference" else "train",
+            bundle_root=str(self.folder),
+            **{
+                key: str(value) if isinstance(value, Path) else value
+                for key, value in overrides.items()
+            },
+        )
+
+    def run(self, *names, **overrides):
+        """Run it in this process; return what ``check_properties`` said."""
+        workflow = self.workflow(*names, **overrides)
+        workflow.initialize()
+        missing = workflow.check_properties()
+        workflow.run()
+        workflow.finalize()
+        return missing
+
+    def command(self, *names, launcher=("-m",), folder=None, **overrides):
+        """The words that a person types, run from ``folder``."""
+        folder = folder or self.folder
+        start = "" if folder == self.folder else f"{self.folder.relative_to(folder)}/"
+        files = [f"{start}configs/{name}.json" for name in names]
+        config = files[0] if len(files) == 1 else str(files)
+        words = [sys.executable, *launcher, "monai.bundle", "run", "--config_file", config]
+        for key, value in overrides.items():
+            words += [f"--{key}", str(value)]
+        return words
 
     @staticmethod
-    def config(name):
-        return json.loads((HKD / "configs" / f"{name}.json").read_text())
+    def environment():
+        return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+    def run_in_process(self, *names, folder=None, launcher=("-m",), **overrides):
+        """Run it in a process of its own; return it, with ``said``, all it wrote to the log."""
+        done = subprocess.run(
+            self.command(*names, launcher=launcher, folder=folder, **overrides),
+            cwd=folder or self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=600,
+            check=False,
+        )
+        done.said = done.stdout
+        return done
 
 
 @pytest.fixture(scope="session")
 def hkd():
-    return Hkd
+    return Bundle("cxr_hkd_classification", HKD_TINY)
+
+
+@pytest.fixture(scope="session")
+def distl():
+    return Bundle("cxr_distl_classification", DISTL_TINY)
+
+
+@pytest.fixture(scope="session")
+def growing(tmp_path_factory):
+    """120 films, 7 of them labeled, the rest in three rounds."""
+    from monai_kd.data import draw_phantom_archive
+
+    folder = tmp_path_factory.mktemp("growing") / "archive"
+    return draw_phantom_archive(folder, images=120, size=64, task="tb")
 
 
 @pytest.fixture(scope="session")
@@ -143,15 +161,15 @@ def _leave_the_process_as_it_was():
 
 
 @pytest.fixture(scope="session")
-def finished(archive, tmp_path_factory):
+def finished(hkd, archive, tmp_path_factory):
     """A run after training and evaluation, and its predictions with heat maps."""
     folder = tmp_path_factory.mktemp("finished")
     run, predictions = folder / "run", folder / "predictions"
     where = {"dataset_dir": archive, "output_dir": run}
     properties = [
-        run_workflow("train", **where, **TINY, region_weight=0.5),
-        run_workflow("train", "evaluate", **where),
-        run_workflow(
+        hkd.run("train", **where, **HKD_TINY, region_weight=0.5),
+        hkd.run("train", "evaluate", **where),
+        hkd.run(
             "inference",
             dataset_dir=archive,
             model_dir=run,

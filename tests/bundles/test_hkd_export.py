@@ -90,3 +90,38 @@ def test_the_network_takes_and_gives_what_the_metadata_says(hkd, run, tmp_path, 
         verify_net_in_out(
             **given, **{"_meta_::network_data_format::outputs::pred::num_channels": 4}
         )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head"),
+    [("vit_mini_patch8", "linear"), ("vit_mini_patch8", "mlp"), ("resnet10-w16", "mlp")],
+)
+def test_transformers_and_other_heads_leave_as_well(hkd, tmp_path, backbone, head):
+    """With weights fresh from the generator; the bundle is told of the head."""
+    import json
+    import shutil
+
+    import onnxruntime
+
+    from monai_kd.engines import export_model
+    from monai_kd.networks import build_backbone
+
+    bundle, run = tmp_path / "bundle", tmp_path / "run"
+    shutil.copytree(hkd.folder / "configs", bundle / "configs")
+    config = json.loads((bundle / "configs" / "inference.json").read_text())
+    config["network_def"]["head"] = "$@settings.get('head', 'linear')"
+    (bundle / "configs" / "inference.json").write_text(json.dumps(config))
+    run.mkdir()
+    settings = {"backbone": backbone, "head": head, "dropout": 0.1, "spatial_size": 64}
+    settings |= {"findings": ["healthy", "bacterial", "viral"], "activation": "softmax"}
+    (run / "config.json").write_text(json.dumps(settings))
+    network = build_backbone(backbone, num_findings=3, dropout=0.1, head=head).eval()
+    torch.save(network.state_dict(), run / "model.pt")
+    exported = export_model(run, bundle_root=bundle)
+    assert [model.path.name for model in exported] == ["model.ts", "model.onnx"]
+    assert all(model.largest_difference < 1e-4 for model in exported)
+    session = onnxruntime.InferenceSession(str(run / "model.onnx"))
+    image = torch.randn(3, 1, 64, 64)
+    answer = session.run(None, {session.get_inputs()[0].name: image.numpy()})[0]
+    expected = network(image).detach()
+    torch.testing.assert_close(torch.from_numpy(answer), expected, atol=1e-4, rtol=0)

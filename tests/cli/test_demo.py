@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from monai_kd.cli.demo import plan
 from monai_kd.cli.main import main
 from monai_kd.cli.steps import Step
 
-BUNDLE = Path(__file__).parents[2] / "bundles" / "cxr_hkd_classification"
+BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLE = BUNDLES / "cxr_hkd_classification"
 
 
 def knobs(step):
@@ -27,16 +30,42 @@ def knobs(step):
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_every_knob_of_a_bundle_step_is_one_of_its_configuration(quick, tmp_path):
-    steps = [step for step in plan(tmp_path, BUNDLE, quick=quick) if "monai.bundle" in step.command]
-    assert len(steps) == 5
+@pytest.mark.parametrize(("method", "count"), [("hkd", 5), ("distl", 3)])
+def test_every_knob_of_a_bundle_step_is_one_of_its_configuration(method, count, quick, tmp_path):
+    bundle = BUNDLES / f"cxr_{method}_classification"
+    steps = plan(tmp_path, bundle, quick=quick, method=method)
+    steps = [step for step in steps if "monai.bundle" in step.command]
+    assert len(steps) == count
     for step in steps:
         given = knobs(step)
         config = given.pop("config_file")
         files = json.loads(config.replace("'", '"')) if config.startswith("[") else [config]
-        known = set().union(*(json.loads((BUNDLE / file).read_text()) for file in files))
+        known = set().union(*(json.loads((bundle / file).read_text()) for file in files))
         assert set(given) <= known
-        assert step.folder == BUNDLE
+        assert step.folder == bundle
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_distl_is_drawn_with_rounds_and_compared_with_labels_alone(quick, tmp_path):
+    steps = plan(tmp_path, BUNDLES / "cxr_distl_classification", quick=quick, method="distl")
+    assert "task='tb'" in " ".join(steps[0].command)
+    given = knobs(steps[1])
+    assert given["method"] == "distl"
+    assert "supervised" in json.loads(given["comparators"].replace("'", '"'))
+    assert int(given["rounds"]) <= 3  # as many as the archive has
+    assert not any("datalist" in step.command for step in steps)  # the archive brings one
+
+
+def test_the_archive_of_distl_is_one_that_can_be_drawn(tmp_path):
+    from monai_kd.data import load_datalist
+
+    for quick in (True, False):
+        words = plan(tmp_path, BUNDLE, quick=quick, method="distl")[0].command
+        assert int(re.search(r"images=(\d+)", words[2])[1]) >= 40
+        assert int(re.search(r"size=(\d+)", words[2])[1]) % 8 == 0
+    words = plan(tmp_path, BUNDLE, quick=True, method="distl")[0].command
+    subprocess.run(words, check=True)
+    assert len(load_datalist(tmp_path / "phantom_tb" / "datalist.json").rounds) == 3
 
 
 def test_baseline_and_student_differ_in_the_method_alone(tmp_path):
@@ -79,6 +108,13 @@ def test_each_command_is_shown_and_the_last_line_is_the_page(monkeypatch, tmp_pa
     assert sum(line.startswith("$ python -c") for line in lines) == 2
     assert lines[-1] == str(tmp_path / "out" / "hkd" / "report.html")
     assert "said 2" in (tmp_path / "out" / "demo.log").read_text()
+
+
+def test_another_method_has_its_own_page(monkeypatch, tmp_path, capsys):
+    steps(monkeypatch, 0)
+    assert main(["demo", "--method", "distl", "--output", str(tmp_path / "out")]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == str(tmp_path / "out" / "distl" / "report.html")
 
 
 def test_a_failing_step_is_named_with_its_last_words_and_stops_the_demo(

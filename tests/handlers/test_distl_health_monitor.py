@@ -80,6 +80,7 @@ def test_the_numbers_are_those_of_the_window():
     assert row["teacher_entropy"] == pytest.approx(0.3 / math.log(64), rel=1e-6)
     information = torch.special.entr(marginal).sum().item() - 0.3
     assert row["information"] == pytest.approx(information, rel=1e-5)
+    assert row["prototypes_used"] == pytest.approx(math.exp(information + 0.3), rel=1e-5)
     features = torch.cat([b["features"] for b in batches]).double()
     share = torch.linalg.svdvals(features)
     share = share / share.sum()
@@ -89,6 +90,8 @@ def test_the_numbers_are_those_of_the_window():
     cosines = features @ features.T
     off = cosines[~torch.eye(64, dtype=torch.bool)].mean().item()
     assert row["similarity"] == pytest.approx(off, rel=1e-4)
+    flatness = math.sqrt((1 - off) / (2 * 8 * information))
+    assert row["effective_temperature"] == pytest.approx(flatness, rel=1e-4)
     assert row["positive_tb"] == row["probability_tb"] == pytest.approx(0.4)
     assert row["drift"] == pytest.approx(0.1)
     assert row["agreement"] == pytest.approx(0.9)
@@ -130,7 +133,7 @@ def feed(health, steps=300):
 
 def test_one_prototype_for_all_is_a_collapse_too():
     same = {"teacher_entropy": torch.tensor(0.0), "teacher_marginal": torch.eye(64)[3]}
-    with pytest.raises(MonaiKDError, match=r"the same few prototypes .*Keep `centering` on"):
+    with pytest.raises(MonaiKDError, match=r"one and the same prototype .*Keep the center"):
         feed(same)
 
 

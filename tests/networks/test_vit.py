@@ -172,6 +172,17 @@ def test_skipping_has_the_distribution_of_masking(class_only):
         assert float(untouched) == pytest.approx(0.4 * 0.4, abs=0.02)
 
 
+def test_a_batch_that_is_kept_whole_is_scaled_as_well():
+    torch.manual_seed(0)
+    block = Block(8, 2, drop_path=0.4).train()
+    one, many = torch.randn(1, 5, 8), 200
+    with torch.no_grad():
+        alone = torch.cat([block(one) for _ in range(many)])  # kept whole, or not at all
+        together = block(one.expand(many, -1, -1))
+    for outcome in torch.unique(together.round(decimals=4), dim=0):
+        assert float((alone - outcome).abs().amax((1, 2)).min()) < 1e-3
+
+
 def test_images_that_are_left_out_are_not_computed():
     block = Block(8, 2, drop_path=0.5).train()
     seen = []

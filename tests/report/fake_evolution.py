@@ -57,8 +57,7 @@ def _method(method, rolled_back):
             "accepted": not back, "validation": {"student": {"macro_auroc": _score(value)["ci"]}},
             "reason": "worse by more than 0.05: macro AUROC -0.061 on 60 validation films "
             "(95% CI -0.143 to +0.021)" if back else "",
-            "gate": {"score": "macro_auroc", "value": -0.061 if back else 0.023, "low": -0.143,
-                     "high": 0.021, "p_value": 0.4} if number else None,
+            "gate": _gate(back) if number else None,
             "student": _score(value), "teacher": _score(value + 0.004),
         }  # fmt: skip
         if number:
@@ -74,6 +73,11 @@ def _method(method, rolled_back):
             }  # fmt: skip
         rounds.append(entry)
     return {"method": method, "delivered": 3, "network": "student", "rounds": rounds}
+
+
+def _gate(back):
+    numbers = (-0.061, -0.143, 0.021) if back else (0.023, -0.02, 0.066)
+    return {"score": "macro_auroc", **dict(zip(("value", "low", "high"), numbers, strict=True))}
 
 
 def _score(value):

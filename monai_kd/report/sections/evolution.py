@@ -173,12 +173,12 @@ def _gap(own: dict[str, Any], upper_bound: str | None) -> dict[str, Any] | None:
 
 
 def _rolled_back(others: Sequence[dict[str, Any]]) -> list[str]:
-    return [
-        f"{_name(other['method'])} ({entry['name']})"
-        for other in others
-        for entry in other["rounds"]
-        if not entry.get("accepted", True)
-    ]
+    told = []
+    for other in others:
+        back = [entry["name"] for entry in other["rounds"] if not entry.get("accepted", True)]
+        if back:
+            told.append(f"{_name(other['method'])} ({', '.join(back)})")
+    return told
 
 
 def _plot(

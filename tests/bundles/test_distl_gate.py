@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A poisoned round is rolled back; what was delivered before stays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from monai_kd.engines import StageRunner
+from monai_kd.losses import DISTLCorrectionLoss
+
+pytestmark = pytest.mark.slow
+EASY = {
+    "backbone": "resnet10-w16",
+    "spatial_size": 32,
+    "local_size": 16,
+    "local_views": 2,
+    "prototypes": 64,
+    "batch_size": 8,
+    "precision": "float32",
+    "learning_rate": 0.003,
+    "momentum": 0.9,
+    "initial_epochs": 12,
+    "max_epochs": 4,
+    "rounds": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def easy(tmp_path_factory):
+    """Films with a bright lower half, or without: a few epochs are enough."""
+    folder = tmp_path_factory.mktemp("easy")
+    random = np.random.default_rng(0)
+    sections = {"labeled": 32, "unlabeled_1": 32, "unlabeled_2": 32, "unlabeled_3": 32}
+    sections |= {"validation": 40, "test": 40}
+    content = {"findings": ["bright"], "exclusive": False}
+    for name, count in sections.items():
+        content[name] = []
+        for number in range(count):
+            pixels = random.integers(0, 120, (32, 32))
+            pixels[16:] += 60 * (number % 2)
+            image = f"{name}_{number}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / image)
+            item = {"image": image, "label": [None if "unlabeled" in name else number % 2]}
+            content[name].append(item | {"id": image[:-4], "patient_id": image[:-4]})
+    (folder / "datalist.json").write_text(json.dumps(content))
+    return folder
+
+
+class Flipped(DISTLCorrectionLoss):
+    """What somebody who mixed up 0 and 1 in the table of labels would train with."""
+
+    def forward(self, *, label, **answers):
+        return super().forward(label=1 - label, **answers)
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    train = StageRunner.train
+
+    def train_poisoned(runner, plan, *args, **kwargs):
+        if plan.name == "round_2":
+            centre = plan.method.correction.self_supervision
+            correction = Flipped("sigmoid", self_supervision=centre, lam=0.0)
+            method = replace(plan.method, correction=correction)
+            plan = replace(plan, method=method, correction_every=1)
+        train(runner, plan, *args, **kwargs)
+
+    monkeypatch.setattr(StageRunner, "train", train_poisoned)
+
+
+def evolve(distl, easy, run, **settings):
+    distl.run("train", dataset_dir=easy, output_dir=run, **{**EASY, **settings})
+    return json.loads((run / "rounds.json").read_text())
+
+
+def test_a_round_with_flipped_labels_is_rolled_back(distl, easy, poisoned, tmp_path, caplog):
+    run = tmp_path / "run"
+    content = evolve(distl, easy, run, on_collapse="warn")
+    first, second, third = content["rounds"][1:]
+    assert [one["accepted"] for one in (first, second, third)] == [True, False, True]
+    assert second["reason"].startswith("shown to be worse: macro AUROC -")
+    assert second["difference"]["high"] < 0
+    assert f"Round 2 of distl is rolled back, {second['reason']}" in caplog.text
+    value = [one["validation"]["student"]["macro_auroc"][0] for one in content["rounds"]]
+    assert value[1] > 0.9
+    assert value[2] < 0.5
+    assert value[3] > 0.9  # round 3 went on from round 1
+    assert content["delivered"] == 3
+
+
+def test_the_earlier_model_is_kept_when_the_last_round_is_poisoned(
+    distl, easy, poisoned, tmp_path
+):
+    run = tmp_path / "run"
+    content = evolve(distl, easy, run, rounds=2, on_collapse="warn")
+    assert content["delivered"] == 1
+    assert (run / "model.pt").read_bytes() == (run / "round_1" / "model.pt").read_bytes()
+    kept = run / "validation_predictions.csv"
+    assert kept.read_text() == (run / "round_1" / "validation_predictions.csv").read_text()
+
+
+def test_without_the_gate_the_poison_stays(distl, easy, poisoned, tmp_path):
+    run = tmp_path / "run"
+    content = evolve(distl, easy, run, rounds=2, gate=False, on_collapse="warn")
+    assert content["delivered"] == 2
+    assert content["rounds"][2]["accepted"]
+    assert content["rounds"][2]["validation"]["student"]["macro_auroc"][0] < 0.5
+
+
+def test_a_round_that_collapses_stops_and_leaves_the_model_before_it(distl, easy, tmp_path):
+    """All pseudo labels positive while a half of the labeled films is not."""
+    run = tmp_path / "run"
+    settings = {"student_temperature": 1.0, "teacher_temperature": 1.0, "centering": False}
+    with pytest.raises(Exception, match=r"run") as error:
+        evolve(distl, easy, run, **settings, lam=0.9, max_epochs=60)
+    assert "Training stopped at iteration" in str(_root(error.value))
+    assert "collapsed in round_1" in str(_root(error.value))
+    content = json.loads((run / "rounds.json").read_text())
+    assert content["delivered"] == 0
+    assert (run / "model.pt").read_bytes() == (run / "initial" / "model.pt").read_bytes()
+    assert torch.load(run / "round_1" / "checkpoints" / "last.pt", weights_only=True)["epoch"] >= 1
+
+
+def _root(error):
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
