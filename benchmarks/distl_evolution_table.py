@@ -281,6 +281,8 @@ def _points(gain: SeedsDifference) -> str:
 
 
 def _span(interval: Any) -> str:
+    if math.isnan(interval.low):
+        return "-"  # one seed says nothing of seeds
     return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
 
 

@@ -108,53 +108,54 @@ def make_methods(
     Raises:
         ValueError: if ``lam`` is out of range.
     """
-    rising = _alpha if alpha else _one
-
-    def distl(name: str, share: float, share_of_correction: float) -> Method:
-        correction = DISTLCorrectionLoss(
-            activation, self_supervision=self_supervision, lam=share_of_correction
-        )
-        return Method(
+    shares = {"distl": (lam, lam), "self_supervised": (1.0, 0.5), "self_training": (0.0, 0.0)}
+    methods = [
+        Method(
             name,
             DISTLLoss(activation, self_supervision=self_supervision, lam=share),
-            correction=correction if correct else None,
+            correction=DISTLCorrectionLoss(
+                activation, self_supervision=self_supervision, lam=share_of_correction
+            )
+            if correct
+            else None,
             momentum=momentum,
-            pseudo_label_weight=rising,
+            pseudo_label_weight=_alpha if alpha else _one,
             self_supervision_epochs=self_supervision_epochs,
         )
+        for name, (share, share_of_correction) in shares.items()
+    ]
+    start = Method(
+        "start",
+        DISTLLoss(activation, self_supervision=self_supervision, lam=1.0),
+        films="all",
+        momentum=start_momentum,
+    )
+    others = _comparators(activation, self_supervision, momentum)
+    return {method.name: method for method in (*methods, *others, start)}
 
-    supervised = DISTLCorrectionLoss(activation, self_supervision=self_supervision, lam=0.0)
-    methods = [
-        distl("distl", lam, lam),
-        distl("self_supervised", 1.0, 0.5),
-        distl("self_training", 0.0, 0.0),
-        Method("supervised", supervised, films="labeled", momentum=momentum),
-        Method(
-            "supervised_all", supervised, films="all", label_key="hidden_label", momentum=momentum
-        ),
+
+def _comparators(activation: str, self_supervision: DINOLoss, momentum: float) -> list[Method]:
+    """What needs no self-supervision: labels alone, and two other ways to use unlabeled films."""
+    labels = DISTLCorrectionLoss(activation, self_supervision=self_supervision, lam=0.0)
+    return [
+        Method("supervised", labels, films="labeled", momentum=momentum),
+        Method("supervised_all", labels, films="all", label_key="hidden_label", momentum=momentum),
         Method(
             "fixmatch",
             ConsistencyLoss(activation, kind="fixmatch"),
-            correction=supervised,
+            correction=labels,
             corrected_each_step=True,
         ),
         Method(
             "mean_teacher",
             ConsistencyLoss(activation, kind="mean_teacher"),
-            correction=supervised,
+            correction=labels,
             corrected_each_step=True,
             momentum=0.99,
             momentum_end=0.999,
             pseudo_label_weight=_ramp,
         ),
-        Method(
-            "start",
-            DISTLLoss(activation, self_supervision=self_supervision, lam=1.0),
-            films="all",
-            momentum=start_momentum,
-        ),
     ]
-    return {method.name: method for method in methods}
 
 
 def method_names(method: str, comparators: object) -> list[str]:

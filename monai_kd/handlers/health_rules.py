@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 __all__ = ["Collapse", "Look", "find_collapse"]
 
-# Set between what healthy and collapsed runs of vit_mini_patch8 and resnet10-w16 show on drawn films
-# after 100 steps, see tests/handlers/test_distl_collapse_real.py: effective temperature 0.04 against
-# 0.85 and more at teacher temperature 1, prototypes in use over 400 of 512 against 1.1 without a
-# center, mean cosine up to 0.9989 in fresh networks against 0.99994 in collapsed ones.
+# Set between what healthy and collapsed runs of vit_mini_patch8 and resnet10-w16 show on drawn
+# films after 100 steps, see tests/handlers/test_distl_collapse_real.py: effective temperature 0.04
+# to 0.05, against 0.85 and more at teacher temperature 1; prototypes in use about 510 of 512,
+# against 1.1 without a center; mean cosine up to 0.9989, against 0.99994.
 MOST_FLAT = 0.2  # effective temperature; the published temperature is 0.04, the student's 0.1
 FEWEST_PROTOTYPES = 2.0  # that all films share; a center spreads them over nearly all there are
 LEAST_INFORMATION = 0.001  # nats; where the features are not known

@@ -18,16 +18,18 @@ __all__ = ["DINOHead"]
 class DINOHead(nn.Module):
     """Project embeddings onto a sphere, and keep the prototypes they are compared with.
 
-    Three linear layers with GELU between them, no batch norm; prototypes are the rows of a
-    weight-normed linear layer without bias whose lengths stay 1. Parameter names are DINO's:
-    ``mlp.0``, ``mlp.2``, ``mlp.4``, ``last_layer.weight_v`` and ``last_layer.weight_g`` (the
-    lengths, not trained).
+    Three linear layers with GELU between them; prototypes are the rows of a weight-normed linear
+    layer without bias whose lengths stay 1. Parameter names are DINO's: ``mlp.0``, ``mlp.2``,
+    ``mlp.4``, ``last_layer.weight_v`` and ``last_layer.weight_g`` (the lengths, not trained).
 
     Args:
         in_features: numbers of an embedding, D.
         prototypes: K.
         hidden: width of the layers between.
         bottleneck: numbers of a projection and of a prototype.
+        batch_norm: whether the layers between have batch norm, as DINO's have for ResNets: their
+            pooled features, all positive, point nearly the same way for all films. Vision
+            transformers go without.
 
     Raises:
         ValueError: if one of them is below 1.
@@ -40,6 +42,7 @@ class DINOHead(nn.Module):
         prototypes: int = 65536,
         hidden: int = 2048,
         bottleneck: int = 256,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         sizes = {"in_features": in_features, "prototypes": prototypes, "hidden": hidden}
@@ -47,13 +50,13 @@ class DINOHead(nn.Module):
             if size < 1:
                 raise ValueError(f"DINOHead: `{name}` must be at least 1, got {size}.")
         self.num_prototypes = prototypes
-        self.mlp = nn.Sequential(
-            nn.Linear(in_features, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, hidden),
-            nn.GELU(),
-            nn.Linear(hidden, bottleneck),
-        )
+        layers: list[nn.Module] = []
+        for width in (in_features, hidden):
+            layers.append(nn.Linear(width, hidden))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(hidden))
+            layers.append(nn.GELU())
+        self.mlp = nn.Sequential(*layers, nn.Linear(hidden, bottleneck))
         for layer in self.mlp:
             if isinstance(layer, nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)

@@ -36,6 +36,13 @@ METHODS = {
     "baseline": "Baseline: image labels alone",
     "soft_target": "Soft-target distillation",
     "self_distillation": "Self-distillation without regions",
+    "distl": "DISTL: self-evolving distillation",
+    "supervised": "Supervised on the labeled films",
+    "supervised_all": "Supervised on all films (upper bound)",
+    "self_supervised": "Self-supervision without self-training",
+    "self_training": "Self-training without self-supervision",
+    "fixmatch": "FixMatch-style",
+    "mean_teacher": "Mean Teacher",
 }
 """What a reader calls the methods."""
 
