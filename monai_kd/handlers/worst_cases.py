@@ -120,7 +120,7 @@ class WorstCases:
             engine: the evaluator.
         """
         batch, output = engine.state.batch, engine.state.output
-        if "label" not in batch:
+        if "label" not in batch or not self.films:
             return
         prob = probabilities(output["pred"].detach(), self.activation).cpu()
         losses = film_losses(prob, batch["label"].float().cpu(), self.activation)

@@ -7,10 +7,12 @@ distillation", Nature Communications 13:3848, 2022, https://arxiv.org/abs/2202.0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from monai_kd.networks.base import Backbone
 from monai_kd.networks.dino_head import DINOHead
@@ -24,7 +26,8 @@ class DISTLNetwork(nn.Module):
     """Answer about several views of a batch of films with logits and projections.
 
     The class head reads the two global views, the projector all views. All views of one size go
-    through the backbone in one batch.
+    through the backbone in one batch. Running statistics of batch norm are those of the global
+    views: local views look otherwise, and nobody is asked about them afterwards.
 
     Args:
         network: backbone with its class head; kept, not copied. It alone is what is delivered.
@@ -66,10 +69,25 @@ class DISTLNetwork(nn.Module):
             pooled = [self.network.pool(features)]
             if "local" in views and views["local"].shape[1]:
                 crop_major = views["local"].transpose(0, 1).flatten(0, 1)  # (V * B, ...)
-                pooled.append(self.network.pool(self.network.forward_features(crop_major)))
+                with _statistics_kept(self.network):
+                    pooled.append(self.network.pool(self.network.forward_features(crop_major)))
             answer["projection"] = self.projector(_one_batch(pooled))
             answer["prototypes"] = self.projector.prototypes()
         return answer
+
+
+@contextmanager
+def _statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Let batch norm use the statistics of the batch, and remember nothing of them."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.0
+    try:
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def _one_batch(parts: list[Tensor]) -> Tensor:

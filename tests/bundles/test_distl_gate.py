@@ -94,9 +94,7 @@ def test_a_round_with_flipped_labels_is_rolled_back(distl, easy, poisoned, tmp_p
     assert content["delivered"] == 3
 
 
-def test_the_earlier_model_is_kept_when_the_last_round_is_poisoned(
-    distl, easy, poisoned, tmp_path
-):
+def test_the_earlier_model_is_kept_when_the_last_round_is_poisoned(distl, easy, poisoned, tmp_path):
     run = tmp_path / "run"
     content = evolve(distl, easy, run, rounds=2, on_collapse="warn")
     assert content["delivered"] == 1

@@ -176,3 +176,8 @@ def test_of_a_diverged_network_there_are_no_worst_films(tmp_path):
 def test_a_film_that_could_not_be_read_is_left_out(tmp_path):
     batch = films([(8, 8)], [(8, 8)], problem=["", "damaged"])
     assert len(worst(tmp_path, [batch])) == 1
+
+
+def test_nobody_asked_for_pictures(tmp_path):
+    cases = worst(tmp_path, BATCHES, films=0)
+    assert cases == []

@@ -122,3 +122,23 @@ def test_the_backbone_alone_has_the_names_that_are_delivered():
 def test_refuses_a_batch_without_a_global_view():
     with pytest.raises(KeyError, match=r"must have one of original, noised, got \['local'\]"):
         network()(views("local"))
+
+
+def test_local_views_leave_no_trace_in_the_statistics_of_batch_norm():
+    """What is delivered sees whole films: their statistics have to be in it."""
+    torch.manual_seed(0)
+    networks = []
+    for local in (True, False):
+        torch.manual_seed(1)
+        backbone = build_backbone("resnet10-w16", num_findings=1)
+        network = DISTLNetwork(backbone, DINOHead(128, prototypes=8, hidden=8, bottleneck=4))
+        views = {"original": torch.rand(2, 1, 32, 32), "noised": torch.rand(2, 1, 32, 32)}
+        if local:
+            views["local"] = 5 + torch.rand(2, 3, 1, 16, 16)
+        network.train()(views)
+        networks.append(backbone)
+    with_local, without = (dict(one.named_buffers()) for one in networks)
+    assert not torch.equal(with_local["bn1.running_mean"], torch.zeros(16))
+    for name, value in without.items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(with_local[name], value)
