@@ -46,12 +46,18 @@ KNOBS: dict[str, Any] = {
     "local_size": 32,
     "local_views": 2,
     "prototypes": 512,
+    "projector_width": 256,
+    "image_mean": 0.5,
+    "image_sd": 0.25,
     "momentum": 0.99,
+    "hand_over": "student",
     "batch_size": 16,
     "learning_rate": 0.0005,
+    "initial_learning_rate": 0.001,
     "initial_epochs": 40,
-    "max_epochs": 4,
+    "max_epochs": 5,
     "precision": "float32",
+    "on_collapse": "warn",
 }
 """What all methods are trained with, besides the bundle's defaults: suits one CPU core."""
 
