@@ -21,21 +21,26 @@ METHODS = ("hkd", "distl")
 """What the demo can show; each has a bundle."""
 
 _BUNDLES = {method: Path("bundles") / f"cxr_{method}_classification" for method in METHODS}
-_DISTL_ARCHIVE = {"images": 400, "size": 128}
+_DISTL_ARCHIVE = {"images": 600, "size": 128}
 _DISTL_KNOBS: dict[str, Any] = {
-    "comparators": ["supervised", "supervised_all"],
-    "backbone": "vit_mini_patch8",
-    "spatial_size": 64,
-    "local_size": 32,
-    "local_views": 4,
-    "prototypes": 1024,
+    "comparators": ["supervised"],
+    "backbone": "resnet10-w16",
+    "spatial_size": 96,
+    "local_size": 48,
+    "local_views": 2,
+    "prototypes": 512,
+    "projector_width": 256,
+    "image_mean": 0.5,
+    "image_sd": 0.25,
+    "momentum": 0.99,
+    "hand_over": "student",
     "rounds": 3,
     "initial_epochs": 30,
-    "max_epochs": 10,
-    "batch_size": 16,
+    "max_epochs": 5,
+    "batch_size": 8,
+    "initial_learning_rate": 0.001,
     "learning_rate": 0.0005,
-    "momentum": 0.99,
-    "interpolation": "bilinear",
+    "precision": "float32",
 }
 """Small enough for a laptop without a GPU."""
 _DISTL_QUICK = {"images": 60, "size": 64}
