@@ -182,8 +182,9 @@ class SelfEvolution:
             self._tell(name, folder, entries, delivered)
 
     def _plan(self, number: int, method: Method) -> StagePlan:
-        """Plan a round; the supervised comparator takes as many steps on its few films."""
+        """Plan a round; those with labels alone take as many steps as distl takes in all."""
         arrived = sum(self._count[1 : number + 1])
+        alone = method.correction is None and method.films != "unlabeled"
         return StagePlan(
             f"round_{number}",
             order=number + 1,
@@ -191,9 +192,15 @@ class SelfEvolution:
             arrivals=method.arrivals(number),
             epochs=self.settings.epochs,
             learning_rate=self.settings.learning_rate,
-            films=arrived if method.films == "labeled" else 0,
+            films=arrived + self._corrected_films(arrived) if alone else 0,
             correction_every=self.settings.correction_every,
         )
+
+    def _corrected_films(self, arrived: int) -> int:
+        """How many labeled films the correction passes of an epoch see."""
+        steps = self.runner.steps_on(arrived)
+        every = self.runner.correction_interval(self.settings.correction_every, steps)
+        return steps * self._count[0] // every if every else 0
 
     def _stage(
         self,

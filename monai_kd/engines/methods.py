@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The method and what it is compared with: which films, which labels, which loss, which teacher.
 
-All share the network, the initial model, the number of steps and the schedules of the learning
-rate, so that only the idea differs. FixMatch: Sohn et al., NeurIPS 2020,
+All share the network, the initial model and the schedules of the learning rate, so that only the
+idea differs. The supervised ones take as many steps as distl takes on unlabeled films and in its
+correction passes together; FixMatch and Mean Teacher take one on labeled films for each on
+unlabeled ones. FixMatch: Sohn et al., NeurIPS 2020,
 https://arxiv.org/abs/2001.07685; Mean Teacher: Tarvainen and Valpola, NeurIPS 2017,
 https://arxiv.org/abs/1703.01780. In both, steps on unlabeled and on labeled films take turns here
 (the papers add the two losses up), which is why they are called by their names with a grain of
@@ -100,7 +102,8 @@ def make_methods(
         self_supervision: the DINO loss, whose centre all of them share.
         lam: share of self-supervision in distl, in [0, 1]; 0 and 1 are the published ablations.
         alpha: whether the weight of the pseudo labels rises from 2/E to 2 over the E epochs.
-        self_supervision_epochs: epochs of a round after which self-supervision ends.
+        self_supervision_epochs: epochs of a round after which self-supervision ends, except in
+            ``self_supervised``, which would have nothing else.
         momentum: of the teacher of distl and its parts.
         start_momentum: of the teacher of the self-supervised start.
         correct: whether distl and its parts have correction passes.
@@ -120,7 +123,9 @@ def make_methods(
             else None,
             momentum=momentum,
             pseudo_label_weight=_alpha if alpha else _one,
-            self_supervision_epochs=self_supervision_epochs,
+            self_supervision_epochs=math.inf
+            if name == "self_supervised"
+            else self_supervision_epochs,
         )
         for name, (share, share_of_correction) in shares.items()
     ]

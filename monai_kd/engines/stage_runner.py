@@ -128,6 +128,24 @@ class StageRunner:
         network: DISTLNetwork = getattr(plain, "module", plain)
         return network
 
+    def steps_on(self, films: int) -> int:
+        """Return how many steps an epoch on so many films has.
+
+        Args:
+            films: number of films, those of all processes together.
+        """
+        batch: int = self._loader.batch_size * self._sampler.world_size
+        return math.ceil(films / batch)
+
+    def correction_interval(self, every: int | None, steps_per_epoch: int) -> int:
+        """Return the optimizer steps between two correction passes, 0 for none.
+
+        Args:
+            every: as it was asked for; None: a quarter of an epoch.
+            steps_per_epoch: of the round.
+        """
+        return max(1, round(steps_per_epoch / 4)) if every is None else every
+
     def train(self, plan: StagePlan, folder: Path, *, run_dir: Path) -> None:
         """Train one stage from the weights that are in the networks, or go on with it.
 
@@ -240,6 +258,7 @@ class StageRunner:
             self.monitor.folder, self.monitor.phase = run_dir, plan.name
             self.monitor.reset()
         state = trainer.state
+        vars(state).pop("correction_loss", None)  # of another stage
         state.iteration, state.epoch = 0, 0
         state.max_epochs, state.epoch_length = plan.epochs, len(loader)
         trainer.should_terminate = False
@@ -255,8 +274,7 @@ class StageRunner:
         if method.corrected_each_step:
             correction.every, correction.batches = 1, 1
             return
-        quarter = max(1, steps_per_epoch // 4)
-        correction.every = quarter if plan.correction_every is None else plan.correction_every
+        correction.every = self.correction_interval(plan.correction_every, steps_per_epoch)
         correction.batches = 0  # all labeled films
 
     def _begin_epoch(self, engine: Engine) -> None:

@@ -60,9 +60,7 @@ class Room:
         like: gives dtype and device.
     """
 
-    def __init__(
-        self, views: int, films: int, numbers: int, like: Tensor, *, chunk_bytes: int = 0
-    ) -> None:
+    def __init__(self, views: int, films: int, numbers: int, like: Tensor) -> None:
         of_one = views * numbers * like.element_size()
         self.films = max(1, min(films, chunk_bytes(like.device) // of_one))
         self._rows = 2 * views + 5
