@@ -17,7 +17,7 @@ from monai_kd.data.datalist import (
     sha256_of_sections,
 )
 from monai_kd.data.describe import describe_datalist, drawn_findings, films_without_patient
-from monai_kd.data.fingerprint import datalist_fingerprint
+from monai_kd.data.fingerprint import datalist_fingerprint, section_fingerprints
 from monai_kd.data.gray_histogram import (
     GrayHistogram,
     film_histogram,
@@ -104,6 +104,7 @@ __all__ = [
     "regions_to_mask",
     "remember_films",
     "save_datalist",
+    "section_fingerprints",
     "sha256_of_sections",
     "split_patients",
     "stored_pixels_sha256",

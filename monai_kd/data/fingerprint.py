@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from monai_kd.data.datalist import Datalist
 
-__all__ = ["datalist_fingerprint"]
+__all__ = ["datalist_fingerprint", "section_fingerprints"]
 
 
 def datalist_fingerprint(datalist: Datalist) -> str:
@@ -20,9 +21,24 @@ def datalist_fingerprint(datalist: Datalist) -> str:
     Args:
         datalist: any.
     """
+    return _hash(datalist, datalist.sections)
+
+
+def section_fingerprints(datalist: Datalist) -> dict[str, str]:
+    """Return :func:`datalist_fingerprint` of each section by itself.
+
+    An archive that grows keeps those of its earlier sections.
+
+    Args:
+        datalist: any.
+    """
+    return {name: _hash(datalist, [name]) for name in datalist.sections}
+
+
+def _hash(datalist: Datalist, sections: Iterable[str]) -> str:
     lines = sorted(
         f"{name}\t{item.get('pixel_sha256') or item['image']}\n"
-        for name, items in datalist.sections.items()
-        for item in items
+        for name in sections
+        for item in datalist.sections[name]
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -34,7 +34,7 @@ class SplitSettings:
         rounds: number of unlabeled sections for the others; 0 labels everything.
         seed: another seed deals other patients.
         keep_hidden_labels: keep the labels of unlabeled items under ``hidden_label``, for
-            benchmarks that ask how good the pseudo labels are; training never reads it.
+            benchmarks; of all methods only the upper bound of distl is trained with it.
 
     Raises:
         ValueError: if a share or ``rounds`` is out of range.

@@ -271,10 +271,15 @@ class SelfEvolution:
         if not is_main_process():
             return
         folder.mkdir(parents=True, exist_ok=True)
+        start = {"epochs": self.settings.start_epochs, "films": sum(self._count)}
         content = {"method": name, "delivered": delivered, "rounds": entries}
+        if self.settings.start_epochs:
+            content["start"] = start  # self-supervision saw the films of all rounds
         earlier = read_json(folder / "rounds.json")
         if earlier != content:
             write_text_atomically(folder / "rounds.json", json.dumps(content, indent=2) + "\n")
+        for stale in ("model.safetensors", "SHA256SUMS"):  # of an earlier, shorter training
+            (folder / stale).unlink(missing_ok=True)
         source = folder / entries[delivered]["folder"]
         which = self.settings.deliver
         files = {"model.pt": "model.pt" if which == "student" else "teacher.pt"}

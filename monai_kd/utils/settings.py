@@ -19,6 +19,7 @@ __all__ = ["read_json", "read_settings", "write_settings"]
 _PACKAGES = ("monai-kd", "monai", "torch", "pytorch-ignite", "numpy", "pydicom")
 
 _MAY_CHANGE = ("max_epochs", "teacher_epochs", "learning_rate", "precision", "rounds")
+_OF_THE_ARCHIVE = ("sha256", "section_sha256", "data", "films_without_patient")
 _OF_LATER_EPOCHS = ("learning_rate", "precision", "teacher_epochs")
 
 
@@ -33,8 +34,9 @@ def write_settings(
     Args:
         folder: the run directory.
         settings: plain values by name; no path and no name of a film belongs here.
-        resume: whether the run goes on; then only the numbers of epochs, the learning rate and the
-            precision may differ from those that are there, and only for epochs still to come.
+        resume: whether the run goes on; then only the numbers of epochs and rounds, the learning
+            rate and the precision may differ from those that are there, and only for what is still
+            to come. An archive may have grown by whole sections, where ``section_sha256`` tells.
 
     Raises:
         MonaiKDError: if a resumed run has other settings than it began with, or changes what no
@@ -43,7 +45,8 @@ def write_settings(
     before = read_settings(folder) if resume else {}
     now: dict[str, Any] = json.loads(json.dumps(dict(settings)))
     changed = [name for name in now if name in before and before[name] != now[name]]
-    _check_changes([name for name in changed if name not in _MAY_CHANGE])
+    may_change = _MAY_CHANGE + (_OF_THE_ARCHIVE if _has_grown(before, now) else ())
+    _check_changes([name for name in changed if name not in may_change])
     history = list(before.get("resumed") or [])
     if changed:
         done = {
@@ -51,6 +54,8 @@ def write_settings(
             "after_teacher_epoch": _epochs_done(Path(folder) / "teacher"),
         }
         _check_epochs(now, changed, done)
+        if rounds := len(list(Path(folder).glob("round_*/finished.json"))):
+            done["after_round"] = rounds
         if any(done.values()):
             history.append({**done, **{name: before[name] for name in changed}})
     content = {**settings, **({"resumed": history} if history else {})}
@@ -83,6 +88,17 @@ def read_settings(
     return settings
 
 
+def _has_grown(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether whole sections have come, and those that were there have the films they had."""
+    for name in ("section_sha256", "data"):
+        earlier, present = before.get(name), now.get(name)
+        if not isinstance(earlier, dict) or not isinstance(present, dict):
+            return False
+        if not earlier.items() <= present.items() or len(earlier) == len(present):
+            return False
+    return True
+
+
 def _check_changes(refused: list[str]) -> None:
     if refused:
         raise MonaiKDError(
@@ -94,7 +110,8 @@ def _check_changes(refused: list[str]) -> None:
 
 def _check_epochs(now: Mapping[str, Any], changed: list[str], done: Mapping[str, int]) -> None:
     """Refuse what would stand in ``config.json`` without any epoch that was trained so."""
-    for name, count in zip(("max_epochs", "teacher_epochs"), done.values(), strict=True):
+    counted = {"max_epochs": "after_epoch", "teacher_epochs": "after_teacher_epoch"}
+    for name, count in ((name, done[key]) for name, key in counted.items()):
         if name in changed and now[name] < count:
             raise MonaiKDError(
                 f"write_settings: `{name}` of a resumed run must be at least the {count} epochs "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -112,20 +113,22 @@ def test_without_the_gate_the_poison_stays(distl, easy, poisoned, tmp_path):
 
 
 def test_a_round_that_collapses_stops_and_leaves_the_model_before_it(distl, easy, tmp_path):
-    """All pseudo labels positive while a half of the labeled films is not."""
+    """Temperature 1 and no centering: the teacher answers every film alike."""
     run = tmp_path / "run"
     settings = {"student_temperature": 1.0, "teacher_temperature": 1.0, "centering": False}
-    with pytest.raises(Exception, match=r"run") as error:
-        evolve(distl, easy, run, **settings, lam=0.9, max_epochs=60)
-    assert "Training stopped at iteration" in str(_root(error.value))
-    assert "collapsed in round_1" in str(_root(error.value))
+    settings |= {"lam": 0.9, "correction_every": 0, "max_epochs": 50, "rounds": 1}
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as error:
+        evolve(distl, easy, run, **settings, ssl_epochs=50)
+    assert re.search(r"stopped at iteration (1\d\d|200)\. .* collapsed in round_1", _root(error))
+    assert (run / "health.png").stat().st_size > 1000
     content = json.loads((run / "rounds.json").read_text())
     assert content["delivered"] == 0
     assert (run / "model.pt").read_bytes() == (run / "initial" / "model.pt").read_bytes()
-    assert torch.load(run / "round_1" / "checkpoints" / "last.pt", weights_only=True)["epoch"] >= 1
+    assert torch.load(run / "round_1" / "checkpoints" / "last.pt", weights_only=True)["epoch"] > 20
 
 
-def _root(error):
+def _root(raised):
+    error = raised.value
     while error.__cause__ is not None:
         error = error.__cause__
-    return error
+    return str(error)

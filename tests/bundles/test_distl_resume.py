@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import time
@@ -84,13 +86,24 @@ def _flat(state):
     return flat | {f"{k}.{name}": v for k, part in nested.items() for name, v in part.items()}
 
 
-def test_more_rounds_go_on_from_those_that_are_there(distl, growing, undisturbed, tmp_path):
-    run = tmp_path / "run"
-    one = {**settings(distl, growing), "rounds": 1}
-    done = distl.run_in_process("train", output_dir=run, **one)
+def test_the_films_of_another_year_go_on_from_the_rounds_that_are_there(
+    distl, growing, undisturbed, tmp_path
+):
+    """The archive as it was after the first year, then as it is: the run that had both at once."""
+    archive, run = tmp_path / "archive", tmp_path / "run"
+    shutil.copytree(growing, archive)
+    listed = json.loads((growing / "datalist.json").read_text())
+    first_year = {k: v for k, v in listed.items() if k not in ("unlabeled_2", "unlabeled_3")}
+    (archive / "datalist.json").write_text(json.dumps({**first_year, "sha256": ""}))
+    years = {**settings(distl, archive), "comparators": "[]"}
+    done = distl.run_in_process("train", output_dir=run, **{**years, "rounds": 1})
     assert done.returncode == 0, done.said
-    more = distl.run_in_process("train", output_dir=run, resume=True, **settings(distl, growing))
+    (archive / "datalist.json").write_text(json.dumps({**listed, "sha256": ""}))
+    more = distl.run_in_process("train", output_dir=run, resume=True, **years)
     assert more.returncode == 0, more.said
     assert "round_1 (distl): finished earlier." in more.said
-    assert (run / "round_1" / "model.pt").exists()
-    assert (run / "rounds.json").read_text().count('"accepted"') == 3
+    assert json.loads((run / "config.json").read_text())["resumed"][0]["after_round"] == 1
+    for name in ("round_1/hand_over.pt", "round_2/hand_over.pt"):
+        expected = _flat(torch.load(undisturbed / name, weights_only=True))
+        state = _flat(torch.load(run / name, weights_only=True))
+        assert all(torch.equal(state[key], expected[key]) for key in expected), name

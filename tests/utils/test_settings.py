@@ -110,3 +110,50 @@ def test_words_of_the_command_line_are_true_or_false(word, value):
 def test_other_words_are_refused(word):
     with pytest.raises(ValueError, match="`resume` must be True or False, got"):
         as_bool("resume", word)
+
+
+def archive(**sections):
+    """What a run keeps of its datalist; sections by the number of their films."""
+    return {
+        "sha256": str(sections),
+        "section_sha256": {name: f"{name}{films}" for name, films in sections.items()},
+        "data": {name: {"images": films} for name, films in sections.items()},
+    }
+
+
+def test_an_archive_may_grow_by_whole_sections(tmp_path):
+    write_settings(tmp_path, {"rounds": 1, **archive(labeled=10, unlabeled_1=90)})
+    round_1 = tmp_path / "round_1"
+    round_1.mkdir()
+    (round_1 / "finished.json").write_text("{}")
+    grown = archive(labeled=10, unlabeled_1=90, unlabeled_2=50)
+    write_settings(tmp_path, {"rounds": 2, **grown}, resume=True)
+    settings = read_settings(tmp_path)
+    assert settings["rounds"] == 2
+    assert settings["data"] == grown["data"]
+    assert settings["resumed"][0]["after_round"] == 1
+    assert settings["resumed"][0]["rounds"] == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(archive(labeled=10, unlabeled_1=91), id="another section"),
+        pytest.param(archive(labeled=10), id="a section gone"),
+        pytest.param(archive(labeled=11, unlabeled_1=90, unlabeled_2=50), id="more labels"),
+        pytest.param({"sha256": "other"}, id="nothing known of the sections"),
+    ],
+)
+def test_films_that_were_trained_on_must_stay(tmp_path, other):
+    first = archive(labeled=10, unlabeled_1=90)
+    write_settings(tmp_path, first)
+    with pytest.raises(MonaiKDError, match="must keep its settings, got another `sha256`"):
+        write_settings(tmp_path, {**first, **other}, resume=True)
+
+
+def test_labels_that_change_with_the_archive_are_noticed(tmp_path):
+    write_settings(tmp_path, archive(labeled=10))
+    grown = archive(labeled=10, unlabeled_1=5)
+    grown["data"]["labeled"]["positives"] = 3
+    with pytest.raises(MonaiKDError, match="got another `sha256`, `section_sha256`, `data`"):
+        write_settings(tmp_path, grown, resume=True)
