@@ -58,30 +58,37 @@ class Room:
         films: in the batch.
         numbers: K.
         like: gives dtype and device.
+        logits: whether there is room for the logits, too; otherwise they lie elsewhere.
     """
 
-    def __init__(self, views: int, films: int, numbers: int, like: Tensor) -> None:
+    def __init__(
+        self, views: int, films: int, numbers: int, like: Tensor, *, logits: bool = True
+    ) -> None:
         of_one = views * numbers * like.element_size()
         self.films = max(1, min(films, chunk_bytes(like.device) // of_one))
-        self._rows = 2 * views + 5
+        self._rows = 2 * views + 5 if logits else views + 3
         self._views = views
         self._numbers = numbers
         self._memory = like.new_empty(self._rows * self.films * numbers)
 
-    def rows(self, films: int) -> Rows:
+    def rows(
+        self, films: int, *, student: Tensor | None = None, teacher: Tensor | None = None
+    ) -> Rows:
         """Return the memory for as many films; what was in it before is lost.
 
         Args:
             films: at most ``self.films``.
+            student: the student's logits, where they lie elsewhere.
+            teacher: the teacher's.
         """
         shape, views = (self._rows, films, self._numbers), self._views
         memory = self._memory[: math.prod(shape)].view(shape)
         return Rows(
-            student=memory[:views],
-            difference=memory[views : 2 * views],
-            teacher=memory[-5:-3],
-            prob=memory[-3:-1],
-            both=memory[-1],
+            student=memory[views + 3 : 2 * views + 3] if student is None else student,
+            difference=memory[:views],
+            teacher=memory[-2:] if teacher is None else teacher,
+            prob=memory[views : views + 2],
+            both=memory[views + 2],
         )
 
 
@@ -100,7 +107,8 @@ def sum_of_pairs(rows: Rows, *, difference: Tensor | None = None) -> Tensor:
 
     Args:
         rows: with ``student``, ``prob`` and ``both``.
-        difference: goes here instead of into the rows, ``(V, n, K)``.
+        difference: goes here instead of into the rows, ``(V, n, K)``; may be ``rows.student``,
+            whose logits are lost then.
     """
     student, softmax, prob = rows.student, rows.difference, rows.prob
     torch.softmax(student, dim=-1, out=softmax)

@@ -119,7 +119,7 @@ def test_a_round_that_collapses_stops_and_leaves_the_model_before_it(distl, easy
     settings |= {"lam": 0.9, "correction_every": 0, "max_epochs": 50, "rounds": 1}
     with pytest.raises(RuntimeError, match="Failed to evaluate") as error:
         evolve(distl, easy, run, **settings, ssl_epochs=50)
-    assert re.search(r"stopped at iteration (1\d\d|200)\. .* collapsed in round_1", _root(error))
+    assert re.search(r"stopped at iteration (1\d\d|200): .* collapsed in round_1", _root(error))
     assert (run / "health.png").stat().st_size > 1000
     content = json.loads((run / "rounds.json").read_text())
     assert content["delivered"] == 0

@@ -180,5 +180,5 @@ def test_a_film_that_could_not_be_read_is_left_out(tmp_path):
 
 def test_nobody_asked_for_pictures(tmp_path):
     batches, answer, _ = random_films()
-    assert worst(tmp_path, batches, answer=answer, films=0) == []
+    assert not worst(tmp_path, batches, answer=answer, films=0)
     assert pictures(tmp_path) == []
