@@ -57,7 +57,7 @@ def check_arrivals(datalist: Datalist, *, rounds: int, with_truth: bool) -> None
             f"{rounds}`, or ask for fewer."
         )
     films = [item for name in datalist.rounds[:rounds] for item in datalist.sections[name]]
-    told = sum(bool(item.get("hidden_label")) for item in films)
+    told = sum(any(v is not None for v in item.get("hidden_label") or ()) for item in films)
     if with_truth and told < len(films):
         raise MonaiKDError(
             "check_arrivals: supervised_all needs `hidden_label` on every film of the unlabeled "

@@ -21,14 +21,18 @@ from monai_kd.engines.methods import Method
 from monai_kd.engines.stage_runner import StagePlan, StageRunner
 from monai_kd.metrics import read_predictions
 from monai_kd.utils import (
-    MonaiKDError,
+    TrainingCollapseError,
     check_choice,
     finish_model_files,
     read_json,
     write_atomically,
     write_text_atomically,
 )
-from monai_kd.utils.distributed import is_main_process, said_by_main_process, wait_for_all
+from monai_kd.utils.distributed import (
+    done_by_main_process,
+    is_main_process,
+    said_by_main_process,
+)
 
 __all__ = ["RoundSettings", "SelfEvolution"]
 
@@ -129,15 +133,12 @@ class SelfEvolution:
         """
         self._train_initial()
         self._evolve(names[0], self.folder)
+        done_by_main_process(lambda: finish_model_files(self.folder))
         for name in names[1:]:
             try:
                 self._evolve(name, self.folder / "comparators" / name)
-            except MonaiKDError as error:
-                _log.warning("The comparator %s was stopped: %s", name, error)
-        finish = self.folder / "model.pt"
-        if is_main_process() and finish.exists():
-            finish_model_files(self.folder)
-        wait_for_all()
+            except TrainingCollapseError as error:
+                _log.warning("The comparator %s is left: %s", name, error)
 
     def _train_initial(self) -> None:
         settings, pool = self.settings, range(self.settings.rounds + 1)
@@ -167,19 +168,24 @@ class SelfEvolution:
         path = os.path.relpath(initial, folder).replace(os.sep, "/")
         entries = [self._entry(0, "initial", path, initial)]
         accepted, hand_over, delivered = initial, "student", 0
-        self._tell(name, folder, entries, delivered)
         for number in range(1, self.settings.rounds + 1):
             stage = folder / f"round_{number}"
-            plan = self._plan(number, method)
-            self._stage(plan, stage, folder, start=accepted, hand_over=hand_over)
+            if not self._is_finished(stage):
+                self._tell(name, folder, entries, delivered)
+            try:
+                self._stage(
+                    self._plan(number, method), stage, folder, start=accepted, hand_over=hand_over
+                )
+            except TrainingCollapseError as error:
+                self._tell(name, folder, entries, delivered, stopped=str(error))
+                raise
             entry = self._entry(number, f"round {number}", stage.name, stage)
             entry |= self._judge(accepted, stage)
             entries.append(entry)
             if entry["accepted"]:
                 accepted, hand_over, delivered = stage, self.settings.hand_over, number
-            else:
-                _log.warning("Round %d of %s is rolled back, %s.", number, name, entry["reason"])
-            self._tell(name, folder, entries, delivered)
+            self._say(name, entry)
+        self._tell(name, folder, entries, delivered)
 
     def _plan(self, number: int, method: Method) -> StagePlan:
         """Plan a round; those with labels alone take as many steps as distl takes in all."""
@@ -212,22 +218,30 @@ class SelfEvolution:
         hand_over: str = "each",
     ) -> None:
         """Train a stage, unless it is finished."""
-        done = said_by_main_process((folder / "finished.json").exists())
-        if done:
+        if self._is_finished(folder):
             _log.info("%s (%s): finished earlier.", plan.name, plan.method.name)
-            return
-        if start is not None:
-            self.runner.load(start, hand_over=hand_over)
-        self.runner.train(plan, folder, run_dir=run_dir)
-        self.runner.save(folder)
-        for which, name in _TABLES.items():
-            self.runner.ask(which, folder / name)
-        if is_main_process():
+        else:
+            if start is not None:
+                self.runner.load(start, hand_over=hand_over)
+            self.runner.train(plan, folder, run_dir=run_dir)
+            if plan.name == "initial":  # its teacher is not used: round 1 starts both from here
+                self.runner.teach_teacher()
+            self.runner.save(folder)
+            for which, name in _TABLES.items():
+                self.runner.ask(which, folder / name)
+        done_by_main_process(lambda: self._finish(folder))
+
+    @staticmethod
+    def _is_finished(folder: Path) -> bool:
+        return said_by_main_process((folder / "finished.json").exists())
+
+    def _finish(self, folder: Path) -> None:
+        """Say that a stage is finished; what only its resuming needed goes."""
+        if not (folder / "finished.json").exists():
             films = {"films": self.runner.films}
             write_text_atomically(folder / "finished.json", json.dumps(films) + "\n")
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-            (folder / "best.pt").unlink(missing_ok=True)
-        wait_for_all()
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        (folder / "best.pt").unlink(missing_ok=True)
 
     def _judge(self, before: Path, after: Path) -> dict[str, Any]:
         """Compare what is delivered of two stages on the validation films."""
@@ -244,16 +258,16 @@ class SelfEvolution:
             reason = decision.reason if not accepted else ""
             return {"accepted": accepted, "reason": reason, "difference": decision.for_json()}
 
-        return said_by_main_process(decide() if is_main_process() else {})
+        return done_by_main_process(decide)
 
     def _entry(self, number: int, name: str, path: str, folder: Path) -> dict[str, Any]:
-        score = {}
-        if is_main_process():
-            for which, table in _TABLES.items():
-                value = validation_score(
-                    read_predictions(folder / table), activation=self.activation
-                )
-                score[which] = {"macro_auroc": value}
+        def scores() -> dict[str, Any]:
+            tables = {w: read_predictions(folder / table) for w, table in _TABLES.items()}
+            return {
+                which: {"macro_auroc": validation_score(table, activation=self.activation)}
+                for which, table in tables.items()
+            }
+
         return {
             "round": number,
             "name": name,
@@ -262,34 +276,57 @@ class SelfEvolution:
             "unlabeled": sum(self._count[1 : number + 1]),
             "accepted": True,
             "reason": "",
-            "validation": score,
+            "validation": done_by_main_process(scores),
             "difference": None,
         }
 
-    def _tell(self, name: str, folder: Path, entries: list[dict[str, Any]], delivered: int) -> None:
-        """Write what became of the rounds so far, and deliver the last one that was accepted."""
+    def _say(self, name: str, entry: dict[str, Any]) -> None:
         if not is_main_process():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        start = {"epochs": self.settings.start_epochs, "films": sum(self._count)}
-        content = {"method": name, "delivered": delivered, "rounds": entries}
-        if self.settings.start_epochs:
-            content["start"] = start  # self-supervision saw the films of all rounds
-        earlier = read_json(folder / "rounds.json")
-        if earlier != content:
-            write_text_atomically(folder / "rounds.json", json.dumps(content, indent=2) + "\n")
-        for stale in ("model.safetensors", "SHA256SUMS"):  # of an earlier, shorter training
-            (folder / stale).unlink(missing_ok=True)
-        source = folder / entries[delivered]["folder"]
-        which = self.settings.deliver
-        files = {"model.pt": "model.pt" if which == "student" else "teacher.pt"}
-        files |= {_TABLES["student"]: _TABLES[which]}
-        for target, file in files.items():
-            _copy(source / file, folder / target)
-        told = entries[-1]["validation"].get(which, {}).get("macro_auroc")
+        told = entry["validation"][self.settings.deliver]["macro_auroc"]
         if told:
-            stage = entries[-1]["name"]
-            _log.info("%s, %s: validation macro AUROC %.3f (%.3f to %.3f).", name, stage, *told)
+            words = "%s, %s: validation macro AUROC %.3f (%.3f to %.3f)."
+            _log.info(words, name, entry["name"], *told)
+        else:
+            _log.warning("%s, %s: the validation films give no AUROC.", name, entry["name"])
+        if not entry["accepted"]:
+            _log.warning("%s of %s is rolled back, %s.", entry["name"], name, entry["reason"])
+
+    def _tell(
+        self,
+        name: str,
+        folder: Path,
+        entries: list[dict[str, Any]],
+        delivered: int,
+        *,
+        stopped: str = "",
+    ) -> None:
+        """Write what became of the rounds so far, and deliver the last one that was accepted."""
+        content: dict[str, Any] = {"method": name, "delivered": delivered, "rounds": entries}
+        if stopped:
+            content["stopped"] = stopped
+        start = self.folder / "start" / "finished.json"
+        if self.settings.start_epochs:  # self-supervision saw the films of rounds to come
+            content["start"] = {"epochs": self.settings.start_epochs, **(read_json(start) or {})}
+
+        def write() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._deliver(folder / entries[delivered]["folder"], folder)
+            if read_json(folder / "rounds.json") != content:
+                text = json.dumps(content, indent=2) + "\n"
+                write_text_atomically(folder / "rounds.json", text)
+
+        done_by_main_process(write)
+
+    def _deliver(self, source: Path, folder: Path) -> None:
+        which = self.settings.deliver
+        model = source / ("model.pt" if which == "student" else "teacher.pt")
+        target = folder / "model.pt"
+        if not target.exists() or target.read_bytes() != model.read_bytes():
+            for stale in ("model.safetensors", "SHA256SUMS"):  # of an earlier, shorter training
+                (folder / stale).unlink(missing_ok=True)
+            _copy(model, target)
+        _copy(source / _TABLES[which], folder / _TABLES["student"])
 
 
 def _copy(source: Path, target: Path) -> None:

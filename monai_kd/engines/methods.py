@@ -196,5 +196,5 @@ def _alpha(epoch: int, epochs: int) -> float:
 
 
 def _ramp(epoch: int, epochs: int) -> float:
-    """Weight of the consistency: small at first, 10 from the third fifth of the epochs on."""
+    """Weight of the consistency: small at first, 10 after two fifths of the epochs."""
     return 10.0 * math.exp(-5.0 * (1.0 - min(1.0, (epoch + 1) / max(1.0, 0.4 * epochs))) ** 2)

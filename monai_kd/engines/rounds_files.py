@@ -30,6 +30,7 @@ class RoundsRun:
         delivered: number of the round whose model is delivered.
         rounds: entries of ``rounds.json``, in order; each has ``round`` and ``folder``.
         network: ``"student"`` or ``"teacher"``, whichever of the two is delivered.
+        stopped: why training was stopped before its last round, in words; empty when it was not.
     """
 
     method: str
@@ -37,6 +38,7 @@ class RoundsRun:
     delivered: int
     rounds: list[dict[str, Any]]
     network: str = "student"
+    stopped: str = ""
 
     def models(self) -> dict[tuple[int, str], Path]:
         """Return the model files that are there, by round and ``"student"`` or ``"teacher"``."""
@@ -74,6 +76,7 @@ def _read(root: Path, name: str) -> RoundsRun:
         rounds = [dict(entry) for entry in content["rounds"]]
         delivered = int(content["delivered"])
         method = name or str(content["method"])
+        stopped = str(content.get("stopped") or "")
         fits = all(isinstance(e.get(key), kind) for e in rounds for key, kind in _NEEDED.items())
     except (ValueError, TypeError, KeyError, AttributeError):
         rounds, fits = [], False
@@ -82,7 +85,7 @@ def _read(root: Path, name: str) -> RoundsRun:
             "read_rounds: rounds.json must name the method, the delivered round, and of each round "
             "its number and folder, got something else. Train again, or restore the file."
         )
-    run = RoundsRun(method=method, root=root, delivered=delivered, rounds=rounds)
+    run = RoundsRun(method, root=root, delivered=delivered, rounds=rounds, stopped=stopped)
     return replace(run, network="teacher") if _delivers_teacher(run) else run
 
 

@@ -60,10 +60,15 @@ def round_numbers(
     for run in runs:
         rounds = [_one_round(run, place, tables, activation) for place in range(len(run.rounds))]
         about = {"method": run.method, "delivered": run.delivered, "network": run.network}
+        about |= {"stopped": run.stopped} if run.stopped else {}
         told.append({**about, "rounds": rounds})
     own, others = runs[0], runs[1:]
     start = _said(own, own.rounds[0]["round"], tables)
-    top = [_said(run, run.delivered, tables) for run in others if run.method == upper_bound]
+    top = [
+        _said(run, run.delivered, tables)
+        for run in others
+        if run.method == upper_bound and not run.stopped
+    ]
     for place, row in enumerate(told[0]["rounds"]):
         ours = _said(own, row["round"], tables)
         row["against"] = _against(ours, row["round"], others, tables, activation=activation)
@@ -179,9 +184,13 @@ def _against(
 
 
 def _round_beside(other: RoundsRun, number: int) -> int | None:
-    """The other's round of this number, or its last one before; None where it begins later."""
+    """The other's round of this number, or its last one before; None where it begins later.
+
+    A method that was stopped has no last one: it never came to an end.
+    """
     before = [entry["round"] for entry in other.rounds if entry["round"] <= number]
-    return max(before, default=None)
+    found = max(before, default=None)
+    return None if other.stopped and found != number else found
 
 
 def _score(table: Predictions | None, activation: str) -> dict[str, Any] | None:

@@ -20,10 +20,14 @@ from monai_kd.data import ArrivalSampler
 from monai_kd.engines.methods import Method
 from monai_kd.engines.stage import Stage
 from monai_kd.engines.trainer import DistillationTrainer
-from monai_kd.metrics import Predictions, read_predictions
 from monai_kd.networks import DISTLNetwork, EMATeacher
 from monai_kd.utils import MonaiKDError, check_choice, save_model, write_atomically
-from monai_kd.utils.distributed import is_main_process, process_rank, wait_for_all
+from monai_kd.utils.distributed import (
+    done_by_main_process,
+    is_main_process,
+    process_rank,
+    wait_for_all,
+)
 
 __all__ = ["StagePlan", "StageRunner"]
 
@@ -114,7 +118,7 @@ class StageRunner:
         self.folder = Path()
         trainer.add_event_handler(Events.EPOCH_STARTED, self._begin_epoch)
         if keep == "best":
-            trainer.add_event_handler(Events.EPOCH_COMPLETED, self._keep_best)
+            checkpoint.before_saving = self._keep_best
 
     @property
     def films(self) -> int:
@@ -162,8 +166,17 @@ class StageRunner:
         )  # fmt: skip
         self.trainer.run()
         wait_for_all()
+        if self.trainer.state.epoch < plan.epochs:
+            raise MonaiKDError(
+                f"StageRunner: {plan.name} must be trained for {plan.epochs} epochs, got "
+                f"{self.trainer.state.epoch}. Go on with `resume` True."
+            )
         if self._keeps_best:
             self._load_best()
+
+    def teach_teacher(self) -> None:
+        """Make the teacher the student as it is now."""
+        self.teacher.update(self.student, 0.0)
 
     def save(self, folder: Path) -> None:
         """Write what the next stage starts from, and the two networks as models.
@@ -172,11 +185,13 @@ class StageRunner:
             folder: of the stage; gets ``hand_over.pt``, ``model.pt`` (the student) and
                 ``teacher.pt``.
         """
-        if not is_main_process():
-            return
-        _write(self._weights(), folder / "hand_over.pt")
-        save_model(self.student.network, folder / "model.pt")
-        save_model(self._teacher_network, folder / "teacher.pt")
+
+        def write() -> None:
+            _write(self._weights(), folder / "hand_over.pt")
+            save_model(self.student.network, folder / "model.pt")
+            save_model(self._teacher_network, folder / "teacher.pt")
+
+        done_by_main_process(write)
 
     def load(self, folder: Path, *, hand_over: str = "each") -> None:
         """Start from a stage that is finished.
@@ -201,22 +216,18 @@ class StageRunner:
                 "the settings in config.json, or give another `output_dir`."
             ) from error
 
-    def ask(self, which: str, path: Path) -> Predictions | None:
+    def ask(self, which: str, path: Path) -> None:
         """Write what the student or the teacher says of the validation films.
 
         Args:
             which: ``"student"`` or ``"teacher"``.
             path: CSV file.
-
-        Returns:
-            The table, on the main process.
         """
         network = self.student.network if which == "student" else self._teacher_network
         path.parent.mkdir(parents=True, exist_ok=True)
         self.predictions_csv.path = path
         self.evaluator.network = network
         self.evaluator.run()
-        return read_predictions(path) if is_main_process() else None
 
     @property
     def _teacher_network(self) -> nn.Module:
@@ -236,8 +247,7 @@ class StageRunner:
         trainer.optimizer.state.clear()
         self._sampler.choose(plan.arrivals, films=plan.films, stream=plan.order + 1)
         loader = self._loader
-        length = len(self._sampler)  # a batch of a single film has no batch statistics
-        loader.batch_sampler.drop_last = length > 1 and length % loader.batch_size == 1
+        _leave_out_a_single_film(loader)
         self._objective.choose(method.loss)
         self._prepare_batch.label_key = method.label_key
         self._correct(plan, len(loader))
@@ -261,7 +271,9 @@ class StageRunner:
         vars(state).pop("correction_loss", None)  # of another stage
         state.iteration, state.epoch = 0, 0
         state.max_epochs, state.epoch_length = plan.epochs, len(loader)
-        trainer.should_terminate = False
+        for engine in (trainer, self.correction.trainer):  # of a stage that was stopped by an error
+            engine.should_terminate = False
+            engine._internal_run_generator = engine._dataloader_iter = None
 
     def _correct(self, plan: StagePlan, steps_per_epoch: int) -> None:
         method, correction = plan.method, self.correction
@@ -271,6 +283,7 @@ class StageRunner:
             return
         correction.trainer.objective.choose(method.correction)
         correction.trainer.data_loader.sampler.choose((0,), stream=100 + plan.order)
+        _leave_out_a_single_film(correction.trainer.data_loader)
         if method.corrected_each_step:
             correction.every, correction.batches = 1, 1
             return
@@ -280,10 +293,15 @@ class StageRunner:
     def _begin_epoch(self, engine: Engine) -> None:
         """Tell the stage its epoch; draw no local views in epochs that need none."""
         self.stage.epoch = engine.state.epoch
+        corrections = self.correction.trainer.objective if self.correction.every else None
+        wanted = any(
+            objective is not None and objective.needs_projection
+            for objective in (self._objective, corrections)
+        )
         augment = getattr(engine.data_loader.dataset, "augment", None)
         for part in getattr(augment, "transforms", [augment]):
             if hasattr(part, "with_local"):
-                part.with_local = engine.objective.needs_projection
+                part.with_local = wanted
 
     def _keep_best(self, engine: Engine) -> None:
         value = self.validator.state.metrics.get(_KEPT_SCORE)
@@ -316,6 +334,12 @@ class StageRunner:
             name: {key: tensor.detach().cpu() for key, tensor in network.state_dict().items()}
             for name, network in networks.items()
         }
+
+
+def _leave_out_a_single_film(loader: Any) -> None:
+    """Drop the last batch of an epoch if it is one film: that has no batch statistics."""
+    length = len(loader.sampler)
+    loader.batch_sampler.drop_last = length > 1 and length % loader.batch_size == 1
 
 
 def _write(state: dict[str, Any], path: str | os.PathLike[str]) -> None:

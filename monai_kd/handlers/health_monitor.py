@@ -18,7 +18,7 @@ from ignite.engine import Engine, Events
 from monai_kd.handlers.health_rules import Look, find_collapse
 from monai_kd.handlers.health_signals import HealthWindow
 from monai_kd.metrics import draw_health
-from monai_kd.utils import MonaiKDError, check_choice, write_text_atomically
+from monai_kd.utils import TrainingCollapseError, check_choice, write_text_atomically
 from monai_kd.utils.distributed import is_main_process, said_by_main_process
 
 __all__ = ["HealthMonitor"]
@@ -117,6 +117,21 @@ class HealthMonitor:
         self._window = HealthWindow()
         self._warned = False
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was seen of this phase, for a checkpoint: a resumed run sees the same."""
+        looks = [[look.iteration, look.signals] for look in self._looks]
+        return {"looks": looks, "warned": self._warned, "window": self._window.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Args:
+            state: what :meth:`state_dict` returned.
+        """
+        self._looks = [Look(iteration, signals) for iteration, signals in state["looks"]]
+        self._warned = state["warned"]
+        self._window.load_state_dict(state["window"])
+
     def attach(self, engine: Engine) -> None:
         """Watch every iteration; attach after what stops at a loss that is not a number.
 
@@ -133,7 +148,7 @@ class HealthMonitor:
             engine: the trainer.
 
         Raises:
-            MonaiKDError: if something collapsed and ``on_collapse`` is ``"stop"``.
+            TrainingCollapseError: if something collapsed and ``on_collapse`` is ``"stop"``.
         """
         health = getattr(getattr(engine, "objective", None), "health", {})
         self._window.add(health, films=_films(engine))
@@ -168,7 +183,7 @@ class HealthMonitor:
         )
         if self.on_collapse == "stop":
             self._draw(engine)
-            raise MonaiKDError(f"Training stopped at iteration {iteration}: {message}")
+            raise TrainingCollapseError(f"Training stopped at iteration {iteration}: {message}")
         self._warned = True
         _log.warning("Iteration %d: %s", iteration, message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -98,9 +99,23 @@ class HealthWindow:
             signals["films"] = [counts["pseudo_probability"]]
         return signals
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far, for a checkpoint."""
+        return {"sums": {k: v.cpu() for k, v in self._sums.items()}, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint.
+
+        Args:
+            state: what :meth:`state_dict` returned.
+        """
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+
     def _add(self, name: str, value: Tensor, count: int, weight: int | None = None) -> None:
         value = value.detach().float() * (count if weight is None else weight)
-        self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._sums[name] = (
+            self._sums[name].to(value.device) + value if name in self._sums else value
+        )
         self._counts[name] = self._counts.get(name, 0) + count
 
 

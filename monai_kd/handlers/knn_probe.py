@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
 from monai_kd.metrics import auroc_and_influence, knn_scores
 from monai_kd.networks import Backbone
-from monai_kd.utils.distributed import said_by_main_process
+from monai_kd.utils.distributed import gather_objects
 
 __all__ = ["KNNProbe", "pooled_features"]
 
@@ -29,7 +30,8 @@ class KNNProbe:
         network: student or teacher, a backbone with its class head; left as it was.
         labeled: batches of the labeled films, in a fixed order, not augmented, with ``image`` and
             ``label``.
-        films: batches of the validation films, likewise.
+        films: batches of the validation films, likewise, with ``index``; several processes may
+            have a share each.
         validator: engine whose metrics get the number.
         device: where the network is.
         k: neighbors, see :func:`monai_kd.metrics.knn_scores`.
@@ -83,9 +85,24 @@ class KNNProbe:
         if engine.state.epoch % self.every:
             return
         known, labels = pooled_features(self.network, self.labeled, device=self.device)
-        asked, truth = pooled_features(self.network, self.films, device=self.device)
+        asked, truth = self._asked_films()
         scores = knn_scores(known, labels, asked, k=self.k, temperature=self.temperature)
-        self.validator.state.metrics[self.name] = said_by_main_process(_mean_auroc(scores, truth))
+        self.validator.state.metrics[self.name] = _mean_auroc(scores, truth)
+
+    def _asked_films(self) -> tuple[Tensor, Tensor]:
+        """Features and labels of the films of all processes, each film once."""
+        numbers: list[Tensor] = []
+
+        def films() -> Iterator[Mapping[str, Any]]:
+            for batch in self.films:
+                numbers.append(torch.as_tensor(batch["index"]).cpu())
+                yield batch
+
+        own = pooled_features(self.network, films(), device=self.device)
+        shares = gather_objects((torch.cat(numbers), *own))
+        index, asked, truth = (torch.cat(part) for part in zip(*shares, strict=True))
+        once = torch.from_numpy(np.unique(index.numpy(), return_index=True)[1])
+        return asked[once], truth[once]
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -39,6 +39,10 @@ class RunCheckpoint:
         folder: gets ``checkpoints/last.pt``.
         resume: go on from the checkpoint if there is one. When False and there is one, the run
             refuses to start, so that nothing that was computed is lost.
+
+    Attributes:
+        before_saving: called with the engine first; what it writes is there when the checkpoint
+            says that the epoch is over.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class RunCheckpoint:
         self.parts = dict(parts)
         self.path = Path(folder) / "checkpoints" / "last.pt"
         self.resume = resume
+        self.before_saving: Callable[[Engine], None] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Load at the start, save after each epoch; attach last, so that all else is done.
@@ -71,6 +76,8 @@ class RunCheckpoint:
             MonaiKDError: if a weight is not a finite number, or the disk does not take it; the
                 previous checkpoint stays.
         """
+        if self.before_saving is not None:
+            self.before_saving(engine)
         random_states = gather_objects(random_state())
         if not is_main_process():
             return

@@ -33,8 +33,13 @@ class StopOnNaN:
         Args:
             engine: the trainer.
         """
+        engine.add_event_handler(Events.STARTED, self._forget)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.look)
+
+    def _forget(self, engine: Engine) -> None:
+        """Another training may use the same engine."""
+        self._lost = None
 
     def __call__(self, engine: Engine) -> None:
         """Note whether this iteration's loss is finite.

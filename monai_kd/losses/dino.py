@@ -152,7 +152,7 @@ class DINOLoss(nn.Module):
         _check_rows("DINOLoss", "projection", student_projection, teacher_projection)
         self._check_prototypes(student_projection, student_prototypes, teacher_prototypes)
         features = teacher_projection.detach()
-        loss, entropy, marginal = LossFromProjections.apply(  # type: ignore[no-untyped-call]
+        loss, entropy, marginal, logits = LossFromProjections.apply(  # type: ignore[no-untyped-call]
             student_projection,
             student_prototypes,
             TeacherProjections(
@@ -171,20 +171,19 @@ class DINOLoss(nn.Module):
             "features": features,
         }
         if self.training and self.centering:
-            self._move_center(features, teacher_prototypes.detach())
+            self._move_center(logits, len(features))
         plain: Tensor = loss
         return plain
 
     @torch.no_grad()
-    def _move_center(self, projection: Tensor, prototypes: Tensor) -> None:
-        """Follow the mean logits, which are the logits of the mean projection."""
-        total = torch.cat([projection.sum(dim=0).to(self.center), self.center.new_ones(1)])
-        total[-1] = len(projection)
+    def _move_center(self, mean_logits: Tensor, rows: int) -> None:
+        """Follow the mean logits over all processes, each of which gives those of its rows."""
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(total)  # every process has the same teacher, so prototypes agree
-        with torch.autocast(projection.device.type, enabled=False):
-            mean_logits = prototypes.to(self.center) @ (total[:-1] / total[-1])
-        self.center.lerp_(mean_logits, 1 - self.center_momentum)
+            count = mean_logits.new_full((1,), rows)  # filled on the device
+            total = torch.cat([mean_logits * count, count])
+            dist.all_reduce(total)
+            mean_logits = total[:-1] / total[-1]
+        self.center.lerp_(mean_logits.to(self.center), 1 - self.center_momentum)
 
     def _check_prototypes(self, projection: Tensor, student: Tensor, teacher: Tensor) -> None:
         expected = (len(self.center), projection.shape[1])

@@ -56,10 +56,10 @@ class LossFromLogits(torch.autograd.Function):
         for start in range(0, films, room.films):
             part = slice(start, min(start + room.films, films))
             rows = room.rows(part.stop - start)
-            torch.mul(t[:, part], 1 / teacher.temperature, out=rows.teacher)
+            torch.mul(t[:, part].to(like), 1 / teacher.temperature, out=rows.teacher)
             rows.teacher.sub_(center)
             choose(rows)
-            torch.mul(s[:, part], 1 / temperature, out=rows.student)
+            torch.mul(s[:, part].to(like), 1 / temperature, out=rows.student)
             loss += sum_of_pairs(rows, difference=None if gradient is None else gradient[:, part])
         if gradient is not None:
             ctx.save_for_backward(gradient)

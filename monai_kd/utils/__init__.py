@@ -7,6 +7,7 @@ the command line starts without it.
 
 from monai_kd.utils.checks import (
     MonaiKDError,
+    TrainingCollapseError,
     as_bool,
     check_choice,
     check_same_shape,
@@ -35,6 +36,7 @@ from monai_kd.utils.settings import read_json, read_settings, write_settings
 __all__ = [
     "MonaiKDError",
     "Schedule",
+    "TrainingCollapseError",
     "as_bool",
     "check_choice",
     "check_same_shape",

@@ -19,6 +19,10 @@ class MonaiKDError(Exception):
     """Something a user can mend; the command line prints the message alone, without traceback."""
 
 
+class TrainingCollapseError(MonaiKDError):
+    """A training that has stopped to tell films apart; all processes raise it together."""
+
+
 def check_same_shape(caller: str, hint: str, **tensors: Tensor) -> None:
     """Raise unless all tensors have the shape of the first.
 

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import nn
 
 __all__ = [
+    "done_by_main_process",
     "gather_objects",
     "is_main_process",
     "local_rank",
@@ -61,6 +62,29 @@ def said_by_main_process(value: T) -> T:
     """
     answer: T = gather_objects(value)[0]
     return answer
+
+
+def done_by_main_process(make: Callable[[], T]) -> T:
+    """Return on every process what the main process has made; all raise what it raised.
+
+    For what reads or writes files: a full disk must not leave the others waiting.
+
+    Args:
+        make: called on the main process alone; what it returns or raises must pickle.
+    """
+    if world_size() == 1:
+        return make()
+    made: T | None = None
+    error: Exception | None = None
+    if is_main_process():
+        try:
+            made = make()
+        except Exception as raised:  # shared, and raised below
+            error = raised
+    made, error = said_by_main_process((made, error))
+    if error is not None:
+        raise error
+    return made  # type: ignore[return-value]  # of the main process
 
 
 def share_buffers(network: nn.Module) -> None:

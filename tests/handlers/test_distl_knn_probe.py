@@ -27,7 +27,11 @@ def films(count, seed, *, told=True):
     if told:
         image[:, :, 8:24, 8:24] += 2 * label[:, :, None, None]
     return [
-        {"image": image[start : start + 4], "label": label[start : start + 4]}
+        {
+            "image": image[start : start + 4],
+            "label": label[start : start + 4],
+            "index": torch.arange(count)[start : start + 4],
+        }
         for start in range(0, count, 4)
     ]
 
@@ -49,7 +53,8 @@ def test_finds_nothing_where_there_is_nothing():
 
 
 def test_one_class_alone_gives_no_number():
-    asked = [{"image": torch.rand(3, 1, 32, 32), "label": torch.ones(3, 1)}]
+    ones = {"image": torch.rand(3, 1, 32, 32), "label": torch.ones(3, 1)}
+    asked = [{**ones, "index": torch.arange(3)}]
     assert math.isnan(measured(films(8, 0), asked)["val_knn_auroc"])
 
 
@@ -92,3 +97,18 @@ def test_metrics_csv_gets_the_number(tmp_path):
 def test_refuses_to_measure_never():
     with pytest.raises(ValueError, match="`every` must be at least 1, got 0"):
         KNNProbe(network(), labeled=[], films=[], validator=None, every=0)
+
+
+def test_two_processes_measure_on_the_films_of_both_each_once(monkeypatch):
+    every = films(12, 1, told=False)
+    alone = measured(films(24, 0), every)["val_knn_auroc"]
+    shares = []
+
+    def gather(value):
+        shares.append(value)
+        return list(shares)
+
+    monkeypatch.setattr("monai_kd.handlers.knn_probe.gather_objects", gather)
+    measured(films(24, 0), every[:2])
+    both = measured(films(24, 0), every[1:])["val_knn_auroc"]  # the second batch twice
+    assert both == alone

@@ -55,6 +55,7 @@ def evolution(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None
         "outcome": _outcome(own) if methods else None,
         "gap": _gap(own, told.get("upper_bound")),
         "others_back": _rolled_back(methods[1:]),
+        "stopped": [f"{_name(m['method'])}: {m['stopped']}" for m in methods if m.get("stopped")],
         "plot": _plot(methods, numbers, [entry["name"] for entry in own["rounds"]]),
         "health": data_uri(health_png(files.health)) if files.health else None,
         "pictures": _pictures(files, own),
