@@ -63,9 +63,10 @@ def dino_loss(
 
 
 class DINOLoss(nn.Module):
-    """The DINO loss from projections and prototypes; the logits are never held at once.
+    """The DINO loss from projections and prototypes, with 32 MiB of logits held at most.
 
-    Equal to :func:`dino_loss` of ``projection @ prototypes.T``, with its gradients. The center
+    Equal to :func:`dino_loss` of ``projection @ prototypes.T``, with its gradients; a batch whose
+    logits take more is computed in parts, a film at a time if need be. The center
     follows the teacher's mean logits over all processes, after each call in training mode.
 
     Args:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 
@@ -12,8 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_kd.engines import StageRunner
+import monai_kd.engines
+from monai_kd.engines import Method, StageRunner
 from monai_kd.losses import DISTLCorrectionLoss
+from monai_kd.utils import TrainingCollapseError
 
 pytestmark = pytest.mark.slow
 EASY = {
@@ -125,6 +128,67 @@ def test_a_round_that_collapses_stops_and_leaves_the_model_before_it(distl, easy
     assert content["delivered"] == 0
     assert (run / "model.pt").read_bytes() == (run / "initial" / "model.pt").read_bytes()
     assert torch.load(run / "round_1" / "checkpoints" / "last.pt", weights_only=True)["epoch"] > 20
+
+
+class Breaks:
+    """A loss that fails at its third step, in its own way."""
+
+    needs_teacher = needs_projection = False
+
+    def __init__(self, error):
+        self.error, self.calls, self.parts = error, 0, {}
+
+    def __call__(self, *, student_logits_noised, **unused):
+        self.calls += 1
+        if self.calls > 2 and isinstance(self.error, Exception):
+            raise self.error
+        factor = math.nan if self.calls > 2 else 1.0
+        return factor * student_logits_noised.square().mean()
+
+
+def evolve_beside(distl, easy, run, monkeypatch, error, **settings):
+    make = monai_kd.engines.make_methods
+
+    def with_one_that_breaks(**knobs):
+        methods = make(**knobs)
+        broken = Method("self_training", Breaks(error), films="labeled")
+        return {**methods, "self_training": broken}
+
+    monkeypatch.setattr("monai_kd.engines.make_methods", with_one_that_breaks)
+    beside = ["self_training", "mean_teacher"]
+    settings = {"rounds": 1, "max_epochs": 2, "comparators": beside, **settings}
+    distl.run("train", dataset_dir=easy, output_dir=run, **{**EASY, **settings})
+
+
+def test_a_comparator_that_collapses_is_said_and_the_next_one_is_trained(
+    distl, easy, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    evolve_beside(distl, easy, run, monkeypatch, TrainingCollapseError("All films look alike."))
+    stopped = json.loads((run / "comparators/self_training/rounds.json").read_text())
+    assert stopped["stopped"] == "All films look alike."
+    assert len(stopped["rounds"]) == 1
+    initial = torch.load(run / "initial/model.pt", weights_only=True)
+    trained = torch.load(run / "comparators/mean_teacher/round_1/model.pt", weights_only=True)
+    assert not torch.equal(trained["conv1.weight"], initial["conv1.weight"])
+    rows = distl.read_csv(run / "comparators/mean_teacher/metrics.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert (run / "SHA256SUMS").exists()
+
+
+def test_another_error_of_a_comparator_ends_the_run_and_resuming_finishes_it(
+    distl, easy, tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as error:
+        evolve_beside(distl, easy, run, monkeypatch, math.nan)
+    assert "the loss is not a finite number" in _root(error)
+    assert (run / "SHA256SUMS").exists()  # what was asked for first is delivered
+    monkeypatch.undo()
+    mended = {"rounds": 1, "max_epochs": 2, "comparators": ["self_training", "mean_teacher"]}
+    distl.run("train", dataset_dir=easy, output_dir=run, **{**EASY, **mended, "resume": True})
+    for name in mended["comparators"]:
+        assert len(json.loads((run / f"comparators/{name}/rounds.json").read_text())["rounds"]) == 2
 
 
 def _root(raised):

@@ -17,7 +17,8 @@ COMPARATOR = {"comparators": "['mean_teacher']", "keep": "best"}
 
 
 def settings(distl, growing):
-    return {**distl.tiny, "dataset_dir": growing, "max_epochs": 3, **COMPARATOR}
+    # fewer films in a batch than there are labeled ones, so that an order has several batches
+    return {**distl.tiny, "dataset_dir": growing, "max_epochs": 3, "batch_size": 4, **COMPARATOR}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,12 @@ def test_killed_in_a_round_and_resumed_is_the_undisturbed_run(
         state = _flat(torch.load(run / name, weights_only=True))
         assert state.keys() == expected.keys()
         assert all(torch.equal(state[key], expected[key]) for key in expected), name
-    for name in ("metrics.csv", "rounds.json", "comparators/mean_teacher/metrics.csv"):
+    for name in (
+        "metrics.csv",
+        "rounds.json",
+        "comparators/mean_teacher/metrics.csv",
+        "health.csv",
+    ):
         assert (run / name).read_text() == (undisturbed / name).read_text(), name
 
 

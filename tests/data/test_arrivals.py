@@ -61,6 +61,10 @@ def test_the_upper_bound_needs_the_truth():
     with pytest.raises(MonaiKDError, match=r"supervised_all needs `hidden_label`.* 0 of 3"):
         check_arrivals(datalist(hidden=False), rounds=2, with_truth=True)
     check_arrivals(datalist(hidden=False), rounds=2, with_truth=False)
+    empty = datalist()
+    empty.sections["unlabeled_1"][0]["hidden_label"] = [None]  # there, and says nothing
+    with pytest.raises(MonaiKDError, match="got it on 2 of 3"):
+        check_arrivals(empty, rounds=2, with_truth=True)
 
 
 def test_rates_of_the_labeled_films_leave_unknown_labels_out():
