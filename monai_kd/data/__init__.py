@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from monai_kd.data.arrivals import ArrivalSampler, arriving_films, check_arrivals, labeled_rates
+from monai_kd.data.arrivals import arriving_films, check_arrivals, labeled_rates
 from monai_kd.data.build import build_datalist, read_salt
 from monai_kd.data.datalist import (
     Datalist,
@@ -46,6 +46,7 @@ from monai_kd.data.trained_on import (
 )
 
 if TYPE_CHECKING:
+    from monai_kd.data.arrival_sampler import ArrivalSampler
     from monai_kd.data.cache import CachedDataset
     from monai_kd.data.collate import collate_items
     from monai_kd.data.films import FilmDataset, find_films
@@ -114,6 +115,7 @@ __all__ = [
 # Imported when first asked for: these need torch or SciPy, which the command line can do without.
 _LATE = {
     "CachedDataset": "cache",
+    "ArrivalSampler": "arrival_sampler",
     "EpochSampler": "sampler",
     "FAKE_FAMILY_NAMES": "phantom",
     "FilmDataset": "films",
