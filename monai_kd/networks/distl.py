@@ -27,7 +27,8 @@ class DISTLNetwork(nn.Module):
 
     The class head reads the two global views, the projector all views. All views of one size go
     through the backbone in one batch. Running statistics of batch norm are those of the global
-    views: local views look otherwise, and nobody is asked about them afterwards.
+    views, in the projector too: local views look otherwise, and neither the teacher nor anybody
+    afterwards sees one.
 
     Args:
         network: backbone with its class head; kept, not copied. It alone is what is delivered.
@@ -66,12 +67,13 @@ class DISTLNetwork(nn.Module):
         logits = self.network.forward_head(features).chunk(len(names))
         answer = {f"logits_{name}": part for name, part in zip(names, logits, strict=True)}
         if project:
-            pooled = [self.network.pool(features)]
+            projections = [self.projector(self.network.pool(features))]
             if "local" in views and views["local"].shape[1]:
                 crop_major = views["local"].transpose(0, 1).flatten(0, 1)  # (V * B, ...)
-                with _statistics_kept(self.network):
-                    pooled.append(self.network.pool(self.network.forward_features(crop_major)))
-            answer["projection"] = self.projector(_one_batch(pooled))
+                with _statistics_kept(self):
+                    local = self.network.forward_features(crop_major)
+                    projections.append(self.projector(self.network.pool(local)))
+            answer["projection"] = _one_batch(projections)
             answer["prototypes"] = self.projector.prototypes()
         return answer
 

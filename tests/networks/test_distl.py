@@ -131,14 +131,15 @@ def test_local_views_leave_no_trace_in_the_statistics_of_batch_norm():
     for local in (True, False):
         torch.manual_seed(1)
         backbone = build_backbone("resnet10-w16", num_findings=1)
-        network = DISTLNetwork(backbone, DINOHead(128, prototypes=8, hidden=8, bottleneck=4))
+        projector = DINOHead(128, prototypes=8, hidden=8, bottleneck=4, batch_norm=True)
+        network = DISTLNetwork(backbone, projector)
         views = {"original": torch.rand(2, 1, 32, 32), "noised": torch.rand(2, 1, 32, 32)}
         if local:
             views["local"] = 5 + torch.rand(2, 3, 1, 16, 16)
         network.train()(views)
-        networks.append(backbone)
+        networks.append(network)
     with_local, without = (dict(one.named_buffers()) for one in networks)
-    assert not torch.equal(with_local["bn1.running_mean"], torch.zeros(16))
+    assert not torch.equal(with_local["network.bn1.running_mean"], torch.zeros(16))
     for name, value in without.items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(with_local[name], value)
