@@ -4,7 +4,8 @@
     python benchmarks/distl_evolution.py            # trains what the CSV lacks, prints the tables
     python benchmarks/distl_evolution.py --table    # only prints the tables
 
-A tenth of the training films keeps its labels; three rounds without labels follow. ``distl`` meets
+A tenth of the training films keeps its labels; three rounds without labels follow. The validation
+films, more than the labeled ones, keep theirs too: they decide at the gates. ``distl`` meets
 its comparators from the same initial model of each seed, by the bundle's own configuration; then
 its parts are taken away, labels are flipped, and films of another hospital are mixed in. See
 ``distl_evolution_data.py`` for the films.

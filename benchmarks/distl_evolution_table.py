@@ -113,6 +113,13 @@ def _rounds(kept: Kept) -> Iterator[str]:
         f"### {kept.data}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, {len(label)} test "
         f"films of {len(set(patient))} patients\n"
     )
+    if kept.data == "nih":
+        yield (
+            "All seeds have the same 62 labeled films, the release's own; 98 labeled validation "
+            "films decide at the gates.\n"
+        )
+    else:
+        yield "Each seed deals its own labeled films; more validation films decide at the gates.\n"
     yield "AUROC of the student in percent, with its interval:\n"
     yield f"| method | initial | {' | '.join(f'round {n}' for n in ROUNDS[1:])} |"
     yield "| --- |" + " --- |" * len(ROUNDS)

@@ -206,7 +206,8 @@ def time_gpu(settings: Settings, steps: int = 10) -> dict[str, dict[str, float]]
     for name, row in found.items():
         seconds = statistics.median(times[name][1:])  # the first round warms up
         row["films per s"] = settings.batch_size / seconds
-        row["share of peak"] = needed_flops(settings) * row["films per s"] / PEAK_BF16
+        flops = needed_flops(settings, plain=name == "plain")
+        row["share of peak"] = flops * row["films per s"] / PEAK_BF16
     torch.cuda.set_sync_debug_mode("error")
     step(ours, views, autocast=autocast)
     torch.cuda.set_sync_debug_mode("default")

@@ -184,7 +184,9 @@ class DINOLoss(nn.Module):
             total = torch.cat([mean_logits * count, count])
             dist.all_reduce(total)
             mean_logits = total[:-1] / total[-1]
-        self.center.lerp_(mean_logits.to(self.center), 1 - self.center_momentum)
+        mean = mean_logits.to(self.center)
+        mean = torch.where(mean.isfinite(), mean, self.center)  # a batch that overflowed is skipped
+        self.center.lerp_(mean, 1 - self.center_momentum)
 
     def _check_prototypes(self, projection: Tensor, student: Tensor, teacher: Tensor) -> None:
         expected = (len(self.center), projection.shape[1])

@@ -15,7 +15,13 @@ from monai_kd.losses.dino_pairs import (
     view_weights,
 )
 
-__all__ = ["LossFromLogits", "TeacherLogits", "scaled", "wide_type"]
+__all__ = [
+    "LossFromLogits",
+    "TeacherLogits",
+    "refuse_second_derivative",
+    "scaled",
+    "wide_type",
+]
 
 
 class TeacherLogits(NamedTuple):
@@ -53,14 +59,16 @@ class LossFromLogits(torch.autograd.Function):
         center = teacher.center.to(like) / teacher.temperature
         loss = like.new_zeros(())
         room = Room(len(s), films, numbers, like)
-        for start in range(0, films, room.films):
-            part = slice(start, min(start + room.films, films))
-            rows = room.rows(part.stop - start)
-            torch.mul(t[:, part].to(like), 1 / teacher.temperature, out=rows.teacher)
-            rows.teacher.sub_(center)
-            choose(rows)
-            torch.mul(s[:, part].to(like), 1 / temperature, out=rows.student)
-            loss += sum_of_pairs(rows, difference=None if gradient is None else gradient[:, part])
+        with torch.autocast(student.device.type, enabled=False):  # its products lose digits
+            for start in range(0, films, room.films):
+                part = slice(start, min(start + room.films, films))
+                rows = room.rows(part.stop - start)
+                torch.mul(t[:, part].to(like), 1 / teacher.temperature, out=rows.teacher)
+                rows.teacher.sub_(center)
+                choose(rows)
+                torch.mul(s[:, part].to(like), 1 / temperature, out=rows.student)
+                difference = None if gradient is None else gradient[:, part]
+                loss += sum_of_pairs(rows, difference=difference)
         if gradient is not None:
             ctx.save_for_backward(gradient)
             ctx.scale = view_weights(len(s), films, like) / temperature
@@ -74,9 +82,26 @@ class LossFromLogits(torch.autograd.Function):
         Args:
             ctx: autograd's.
             upstream: gradient with respect to the loss.
+
+        Raises:
+            RuntimeError: see :func:`refuse_second_derivative`.
         """
+        refuse_second_derivative()
         (gradient,) = ctx.saved_tensors
         return scaled(gradient, upstream * ctx.scale).view(ctx.shape).to(ctx.dtype), None, None
+
+
+def refuse_second_derivative() -> None:
+    """Raise in a backward pass that makes a graph: what it would leave out would count as 0.
+
+    Raises:
+        RuntimeError: if gradients of the gradients are asked for.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "DINO loss: `create_graph` must be False, got True. Its gradient is computed by hand "
+            "and has no gradient of its own."
+        )
 
 
 def wide_type(tensor: Tensor) -> torch.dtype:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from monai_kd.losses.dino_logits import scaled, wide_type
+from monai_kd.losses.dino_logits import refuse_second_derivative, scaled, wide_type
 from monai_kd.losses.dino_pairs import Room, choose, sum_of_pairs, view_weights
 
 __all__ = ["LossFromProjections", "TeacherProjections"]
@@ -94,7 +94,11 @@ class LossFromProjections(torch.autograd.Function):
         Args:
             ctx: autograd's.
             upstream: gradient with respect to the loss.
+
+        Raises:
+            RuntimeError: see :func:`refuse_second_derivative`.
         """
+        refuse_second_derivative()
         if ctx.whole:
             with torch.autocast(upstream.device.type, enabled=False):
                 gradients = _gradients(ctx, upstream)

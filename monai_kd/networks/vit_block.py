@@ -72,7 +72,9 @@ class _Attention(nn.Module):
 
     def forward(self, tokens: Tensor, class_only: bool) -> Tensor:
         query, key, value = self._split(tokens, class_only)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = query  # of no image: not every attention kernel takes that
+        if query.shape[0] > 0:
+            mixed = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
 

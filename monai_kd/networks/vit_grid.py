@@ -11,7 +11,11 @@ __all__ = ["fit_grid", "resize_grid"]
 
 
 def resize_grid(positions: Tensor, side: int, rows: int, columns: int) -> Tensor:
-    """Return positions for another grid, bicubic without anti-aliasing, as DINO does.
+    """Return positions for another grid, bicubic without anti-aliasing.
+
+    The corners of both grids lie on each other. DINO's own code gives the scale as a factor, with
+    a tenth of a patch added, which moves the places a little: its networks answer a little
+    differently at sizes that they were not trained at.
 
     Two products with small matrices: the same numbers as ``F.interpolate``, and a gradient that
     is the same each time also on CUDA.

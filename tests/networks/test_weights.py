@@ -174,3 +174,16 @@ def test_knows_the_names_of_torchvision_and_timm():
     ]:  # fmt: skip
         assert net.rename_pretrained(theirs) == ours
         assert "none" in ours or ours in net.state_dict()
+
+
+def test_a_file_with_a_part_of_the_network_is_refused(source, tmp_path):
+    part = {name: value for name, value in source.state_dict().items() if "layer1" in name}
+    with pytest.raises(MonaiKDError, match=r"must hold the weights of a \w+, got \d+ of its \d+"):
+        load_pretrained(network(), save(part, tmp_path / "part.pt"))
+
+
+def test_layers_that_the_network_does_not_have_are_warned_of(source, tmp_path, caplog):
+    strange = {**source.state_dict(), "layer1.0.scale.gamma": torch.ones(3)}
+    load_pretrained(network(), save(strange, tmp_path / "strange.pt"))
+    assert "1 tensors of `pretrained_path` belong to layers that a" in caplog.text
+    assert "layer1.0.scale.gamma" in caplog.text
