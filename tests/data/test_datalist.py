@@ -196,14 +196,15 @@ def test_the_phantom_archive_is_drawn_when_it_is_not_there(tmp_path, monkeypatch
     phantom = types.ModuleType("monai_kd.data.phantom")
     drawn = []
 
-    def draw(folder):
+    def draw(folder, *, task):
+        assert task == "tb"
         folder.mkdir()
         drawn.append(write(folder, labeled=[item()]))
 
     phantom.draw_phantom_archive = draw
     monkeypatch.setitem(sys.modules, "monai_kd.data.phantom", phantom)
     for _ in range(2):
-        assert open_datalist(tmp_path / "phantom").findings == ["a", "b"]
+        assert open_datalist(tmp_path / "phantom", task="tb").findings == ["a", "b"]
     assert len(drawn) == 1
     with pytest.raises(DatalistError, match=r"must hold datalist\.json, got a folder without"):
         open_datalist(tmp_path)
