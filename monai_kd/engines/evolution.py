@@ -290,7 +290,9 @@ class SelfEvolution:
         else:
             _log.warning("%s, %s: the validation films give no AUROC.", name, entry["name"])
         if not entry["accepted"]:
-            _log.warning("%s of %s is rolled back, %s.", entry["name"], name, entry["reason"])
+            _log.warning(
+                "%s of %s is rolled back, %s.", entry["name"].capitalize(), name, entry["reason"]
+            )
 
     def _tell(
         self,

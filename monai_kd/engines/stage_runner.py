@@ -245,6 +245,7 @@ class StageRunner:
         self.folder = folder
         set_determinism(seed=self.seed + 1000 * (plan.order + 1) + process_rank())
         trainer.optimizer.state.clear()
+        trainer.optimizer.zero_grad(set_to_none=True)  # a gradient of 0 would let AdamW decay
         self._sampler.choose(plan.arrivals, films=plan.films, stream=plan.order + 1)
         loader = self._loader
         _leave_out_a_single_film(loader)

@@ -99,12 +99,13 @@ def test_the_films_of_another_year_go_on_from_the_rounds_that_are_there(
     archive, run = tmp_path / "archive", tmp_path / "run"
     shutil.copytree(growing, archive)
     listed = json.loads((growing / "datalist.json").read_text())
+    del listed["sha256"]  # of the file list, which changes
     first_year = {k: v for k, v in listed.items() if k not in ("unlabeled_2", "unlabeled_3")}
-    (archive / "datalist.json").write_text(json.dumps({**first_year, "sha256": ""}))
+    (archive / "datalist.json").write_text(json.dumps(first_year))
     years = {**settings(distl, archive), "comparators": "[]"}
     done = distl.run_in_process("train", output_dir=run, **{**years, "rounds": 1})
     assert done.returncode == 0, done.said
-    (archive / "datalist.json").write_text(json.dumps({**listed, "sha256": ""}))
+    (archive / "datalist.json").write_text(json.dumps(listed))
     more = distl.run_in_process("train", output_dir=run, resume=True, **years)
     assert more.returncode == 0, more.said
     assert "round_1 (distl): finished earlier." in more.said
