@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each target makes the virtual environment first; nothing has to be set up by hand.
 #
+#   make setup     the virtual environment alone (the others make it by themselves)
 #   make demo      everything once on drawn radiographs, ends with a page
 #   make test      the tests that take seconds each
 #   make test-slow the tests that start programs, train, or are killed on purpose

@@ -180,12 +180,13 @@ class SelfEvolution:
                 self._tell(name, folder, entries, delivered, stopped=str(error))
                 raise
             entry = self._entry(number, f"round {number}", stage.name, stage)
-            entry |= self._judge(accepted, stage)
+            entry |= self._judge([accepted, initial], stage)
             entries.append(entry)
             if entry["accepted"]:
                 accepted, hand_over, delivered = stage, self.settings.hand_over, number
             self._say(name, entry)
         self._tell(name, folder, entries, delivered)
+        _log.info("%s: delivered is the model of the %s.", name, _words(entries[delivered]))
 
     def _plan(self, number: int, method: Method) -> StagePlan:
         """Plan a round; those with labels alone take as many steps as distl takes in all."""
@@ -243,20 +244,32 @@ class SelfEvolution:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         (folder / "best.pt").unlink(missing_ok=True)
 
-    def _judge(self, before: Path, after: Path) -> dict[str, Any]:
-        """Compare what is delivered of two stages on the validation films."""
+    def _judge(self, before: Sequence[Path], after: Path) -> dict[str, Any]:
+        """Compare what is delivered of stages on the validation films.
+
+        Small losses add up: a round must not be worse than the initial model either.
+        """
 
         def decide() -> dict[str, Any]:
             name = _TABLES[self.settings.deliver]
-            decision = judge_round(
-                read_predictions(before / name),
-                read_predictions(after / name),
-                activation=self.activation,
-                tolerance=self.settings.tolerance,
-            )
-            accepted = decision.accepted or not self.settings.gate
-            reason = decision.reason if not accepted else ""
-            return {"accepted": accepted, "reason": reason, "difference": decision.for_json()}
+            decisions = [
+                judge_round(
+                    read_predictions(folder / name),
+                    read_predictions(after / name),
+                    activation=self.activation,
+                    tolerance=self.settings.tolerance,
+                )
+                for folder in before
+            ]
+            reasons = [decision.reason for decision in decisions if not decision.accepted]
+            if decisions[0].accepted and reasons:
+                reasons = [f"against the initial model {reasons[0]}"]
+            accepted = not reasons or not self.settings.gate
+            return {
+                "accepted": accepted,
+                "reason": "" if accepted else reasons[0],
+                "difference": decisions[0].for_json(),
+            }
 
         return done_by_main_process(decide)
 
@@ -329,6 +342,10 @@ class SelfEvolution:
                 (folder / stale).unlink(missing_ok=True)
             _copy(model, target)
         _copy(source / _TABLES[which], folder / _TABLES["student"])
+
+
+def _words(entry: Mapping[str, Any]) -> str:
+    return "initial stage" if entry["round"] == 0 else str(entry["name"])
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -34,19 +34,24 @@ class PrecisionInferer(Inferer):
         self.precision = precision
 
     def __call__(
-        self, inputs: Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
+        self,
+        inputs: Tensor | Mapping[str, Tensor],
+        network: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Return the network's answer, a tensor or a dictionary of tensors, in float32.
 
         Args:
-            inputs: images, ``(B, C, *spatial)``.
+            inputs: images, ``(B, C, *spatial)``, or several views of them by name.
             network: called with them.
             args: further arguments of the network.
             kwargs: further keyword arguments of the network.
         """
         if self.precision != "bfloat16":
             return network(inputs, *args, **kwargs)
-        with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        first = next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+        with torch.autocast(first.device.type, dtype=torch.bfloat16):
             answer = network(inputs, *args, **kwargs)
         if isinstance(answer, Mapping):
             return {name: value.float() for name, value in answer.items()}

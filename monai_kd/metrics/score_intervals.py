@@ -108,7 +108,8 @@ def score_difference(
         level: see :func:`score_interval`.
 
     Returns:
-        Difference, limits, and two-sided p-value; NaN where the labels cannot give them.
+        Difference, limits within -1 and 1, and two-sided p-value; NaN where the labels cannot give
+        them.
 
     Raises:
         ValueError: as :func:`score_interval`.
@@ -119,7 +120,9 @@ def score_difference(
     ours = theirs = score_parts(name, (probs, truth, who), activation, jackknife=few)
     if not np.array_equal(probs, others):
         theirs = score_parts(name, (others, truth, who), activation, jackknife=few)
-    return parts_difference(ours, theirs, who, level=level)
+    found = parts_difference(ours, theirs, who, level=level)
+    low, high = (min(max(limit, -1.0), 1.0) for limit in (found.low, found.high))  # NaN stays
+    return found._replace(low=low, high=high)
 
 
 def score_drop(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers, backbones, and how their weights are loaded."""
 
-from monai_kd.networks.backbones import BACKBONES, build_backbone
+from monai_kd.networks.backbones import BACKBONES, build_backbone, check_view_sizes
 from monai_kd.networks.base import Backbone
 from monai_kd.networks.convnext import ConvNeXt
 from monai_kd.networks.densenet import DenseNetBackbone
@@ -39,6 +39,7 @@ __all__ = [
     "ViT",
     "WithFeatures",
     "build_backbone",
+    "check_view_sizes",
     "load_pretrained",
     "sha256_of_weights",
 ]

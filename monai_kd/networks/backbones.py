@@ -25,7 +25,7 @@ from monai_kd.networks.vit import ViT
 from monai_kd.networks.weights import load_pretrained
 from monai_kd.utils import check_choice
 
-__all__ = ["BACKBONES", "build_backbone"]
+__all__ = ["BACKBONES", "build_backbone", "check_view_sizes"]
 
 #: What :func:`build_backbone` builds; each takes ``in_channels``, ``num_findings``, ``dropout``.
 BACKBONES: dict[str, Callable[..., Backbone]] = {
@@ -105,3 +105,24 @@ def build_backbone(
     if pretrained_path is not None:
         load_pretrained(network, pretrained_path)
     return network
+
+
+def check_view_sizes(backbone: str, **sizes: int) -> None:
+    """Refuse sizes of images that a network cannot take, before anything is prepared.
+
+    Args:
+        backbone: one of :data:`BACKBONES`.
+        sizes: sides in pixels by the names of the settings, e.g. ``spatial_size=256``.
+
+    Raises:
+        ValueError: if there is no such network, or a side is no multiple of its patches'.
+    """
+    check_choice("check_view_sizes", "backbone", backbone, BACKBONES)
+    _, found, patch = backbone.rpartition("_patch")
+    for name, size in sizes.items():
+        if found and size % int(patch):
+            lower = max(size // int(patch), 1) * int(patch)
+            raise ValueError(
+                f"check_view_sizes: `{name}` must be a multiple of {patch} for {backbone}, got "
+                f"{size}. Take {lower} or {lower + int(patch)}."
+            )

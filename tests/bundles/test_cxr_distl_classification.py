@@ -207,3 +207,29 @@ def test_no_name_of_a_film_or_patient_is_left_in_a_run(evolved, growing):
     for path in evolved.run.rglob("*"):
         if path.is_file() and path.suffix not in (".png", ".html"):
             assert not secrets.search(path.read_bytes()), path.name
+
+
+def test_half_precision_trains_and_resumes(distl, growing, tmp_path):
+    """What `precision auto` takes on many processors, and on a GPU."""
+    run = tmp_path / "run"
+    half = {**distl.tiny, "precision": "bfloat16", "rounds": 1, "max_epochs": 1}
+    distl.run("train", dataset_dir=growing, output_dir=run, **half)
+    rows = distl.read_csv(run / "metrics.csv")
+    assert all(math.isfinite(float(row["train_loss"])) for row in rows)
+    assert json.loads((run / "config.json").read_text())["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"local_size": 30}, "`local_size` must be a multiple of 8 .*got 30. Take 24 or 32"),
+        ({"backbone": "vit_smal_patch8"}, "`backbone` must be one of .*mean `vit_small_patch8`"),
+        ({"comparators": ["supervized"]}, "got supervized"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_any_work(distl, growing, tmp_path, wrong, message):
+    run = tmp_path / "run"
+    with pytest.raises(RuntimeError, match="Failed to evaluate") as error:
+        distl.run("train", dataset_dir=growing, output_dir=run, **{**distl.tiny, **wrong})
+    assert re.search(message, str(error.value.__cause__))
+    assert not run.exists()

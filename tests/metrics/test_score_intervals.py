@@ -302,3 +302,16 @@ def test_with_few_patients_of_a_class_two_models_are_compared_by_the_jackknife(s
         student_quantile(0.95, min(df, welch)) * error, rel=0.01
     )
     assert found == pytest.approx(auroc_difference(prob, other, label))
+
+
+def test_a_difference_of_scores_stays_between_minus_one_and_one():
+    label = np.array([1, 0, 1, 0.0])
+    found = score_difference(
+        "macro_auroc",
+        np.array([0.9, 0.2, 0.4, 0.6]),
+        np.array([0.3, 0.7, 0.6, 0.1]),
+        label,
+        activation="sigmoid",
+    )
+    assert -1 <= found.low <= found.estimate <= found.high <= 1
+    assert (found.low, found.high) != (found.estimate, found.estimate)

@@ -5,7 +5,7 @@ import monai.networks.nets
 import pytest
 import torch
 
-from monai_kd.networks import BACKBONES, build_backbone
+from monai_kd.networks import BACKBONES, build_backbone, check_view_sizes
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +179,14 @@ def test_exports_to_onnx(name, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (logits,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     torch.testing.assert_close(torch.from_numpy(logits), network(image), rtol=1e-3, atol=1e-5)
+
+
+def test_sizes_that_the_patches_do_not_divide_are_refused_by_name():
+    check_view_sizes("vit_tiny_patch16", spatial_size=224, local_size=96)
+    check_view_sizes("resnet18", spatial_size=225)
+    with pytest.raises(
+        ValueError, match="`local_size` must be a multiple of 16 .* got 100. Take 96"
+    ):
+        check_view_sizes("vit_tiny_patch16", spatial_size=224, local_size=100)
+    with pytest.raises(ValueError, match="`backbone` must be one of"):
+        check_view_sizes("resnet19", spatial_size=224)
