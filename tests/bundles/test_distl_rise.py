@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_auroc_rises_from_round_to_round(distl, tmp_path):
-    """The archive and the settings of `demo --method distl`, on films that nothing was chosen by."""
+    """The archive and the settings of `demo --method distl`, judged on test films."""
     from monai_kd.data import draw_phantom_archive
 
     archive = draw_phantom_archive(tmp_path / "archive", images=600, size=128, task="tb")
