@@ -184,7 +184,7 @@ def test_exports_to_onnx(name, tmp_path):
 def test_sizes_that_the_patches_do_not_divide_are_refused_by_name():
     check_view_sizes("vit_tiny_patch16", spatial_size=224, local_size=96)
     check_view_sizes("resnet18", spatial_size=225)
-    with pytest.raises(ValueError, match=r"`local_size` must be a multiple of 16 .* Take 96 or 112"):
+    with pytest.raises(ValueError, match=r"`local_size` must be a multiple of 16 .* Take 96 or"):
         check_view_sizes("vit_tiny_patch16", spatial_size=224, local_size=100)
     with pytest.raises(ValueError, match="`backbone` must be one of"):
         check_view_sizes("resnet19", spatial_size=224)
