@@ -595,7 +595,7 @@ plt.show()
 # The pseudo labels are well: the share of the ill stays near that of the labeled films. With the
 # self-supervision you should not be content. All 512 patterns are in use, but the information of a
 # choice falls, and the features of two films become much the same: it has not
-# collapsed, yet it tells films apart less and less. That is known of the pooled features of a ResNet;
+# collapsed, yet it tells films apart less and less. That is known of pooled features of a ResNet;
 # the bundle has `projector_batch_norm` for them (try it). What the rounds brought here came mostly
 # from elsewhere.
 #
