@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
-from torch.utils.data import Sampler
+
+from monai_kd.data.sampler import EpochSampler
 
 __all__ = ["ArrivalSampler"]
 
 
-class ArrivalSampler(Sampler[tuple[int, int]]):
+class ArrivalSampler(EpochSampler):
     """Yield ``(epoch, index)`` of the films that have arrived, in a new order each epoch.
 
-    With several processes, each takes every ``world_size``-th film of the one order, as
-    :class:`~monai_kd.data.EpochSampler` does.
+    Between processes they are shared out as in :class:`~monai_kd.data.EpochSampler`.
 
     Args:
         arrivals: for each film of the data set the round it comes in, 0 for the labeled ones.
@@ -25,30 +26,18 @@ class ArrivalSampler(Sampler[tuple[int, int]]):
         world_size: number of processes.
 
     Raises:
-        ValueError: if ``seed`` or ``rank`` is out of range.
+        ValueError: if there is no film, or ``seed`` or ``rank`` is out of range.
     """
+
+    seed_bits: ClassVar[int] = 31
 
     def __init__(
         self, arrivals: Sequence[int], *, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
-        super().__init__()
-        if not 0 <= seed < 2**31:
-            raise ValueError(
-                f"ArrivalSampler: `seed` must be from 0 to 2**31 - 1, got {seed}. Choose another."
-            )
-        if not 0 <= rank < world_size:
-            raise ValueError(
-                f"ArrivalSampler: `rank` must be from 0 to `world_size` - 1, got {rank} of "
-                f"{world_size}. Both come from the launcher (RANK, WORLD_SIZE)."
-            )
+        super().__init__(len(arrivals), shuffle=True, seed=seed, rank=rank, world_size=world_size)
         self.arrivals = np.asarray(arrivals)
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
         self.stream = 0
         self.chosen = np.arange(len(self.arrivals))
-        self.films = len(self.chosen)
 
     def choose(self, arrivals: Collection[int], *, films: int = 0, stream: int = 0) -> None:
         """Take the films of some rounds from now on.
@@ -68,21 +57,9 @@ class ArrivalSampler(Sampler[tuple[int, int]]):
                 f"ArrivalSampler: `arrivals` must name a round with films, got {list(arrivals)}. "
                 "Is a section of the datalist empty?"
             )
-        self.films = films or len(self.chosen)
+        self.dataset_size = films or len(self.chosen)  # of an epoch
         self.stream = stream
         self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch whose order the next iteration yields.
-
-        Args:
-            epoch: 0 at the start; a resumed run sets the epoch it goes on with.
-        """
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Return the number of films of this process in an epoch, the same in all processes."""
-        return math.ceil(self.films / self.world_size)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield ``(epoch, index)`` of this process; the epoch is unique over all streams."""

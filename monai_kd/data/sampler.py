@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -31,23 +32,26 @@ class EpochSampler(Sampler[tuple[int, int]]):
         ValueError: if a number is out of range.
     """
 
+    seed_bits: ClassVar[int] = 32
+
     def __init__(
         self, dataset_size: int, *, shuffle: bool, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         super().__init__()
         if dataset_size < 1:
             raise ValueError(
-                f"EpochSampler: `dataset_size` must be at least 1, got {dataset_size}. "
+                f"{type(self).__name__}: `dataset_size` must be at least 1, got {dataset_size}. "
                 "Is a section of the datalist empty?"
             )
         if not 0 <= rank < world_size:
             raise ValueError(
-                f"EpochSampler: `rank` must be from 0 to `world_size` - 1, got {rank} of "
+                f"{type(self).__name__}: `rank` must be from 0 to `world_size` - 1, got {rank} of "
                 f"{world_size}. Both come from the launcher (RANK, WORLD_SIZE)."
             )
-        if not 0 <= seed < 2**32:
+        if not 0 <= seed < 2**self.seed_bits:
             raise ValueError(
-                f"EpochSampler: `seed` must be from 0 to 2**32 - 1, got {seed}. Choose another."
+                f"{type(self).__name__}: `seed` must be from 0 to 2**{self.seed_bits} - 1, got "
+                f"{seed}. Choose another."
             )
         self.dataset_size = dataset_size
         self.shuffle = shuffle

@@ -259,7 +259,7 @@ class SelfEvolution:
                     activation=self.activation,
                     tolerance=self.settings.tolerance,
                 )
-                for folder in before
+                for folder in dict.fromkeys(before)  # the initial model may be the one before
             ]
             reasons = [decision.reason for decision in decisions if not decision.accepted]
             if decisions[0].accepted and reasons:

@@ -103,12 +103,8 @@ class StageRunner:
         seed: int = 0,
     ) -> None:
         check_choice("StageRunner", "keep", keep, ("last", "best"))
-        self.trainer, self.correction, self.teacher, self.stage = (
-            trainer,
-            correction,
-            teacher,
-            stage,
-        )
+        self.trainer, self.correction = trainer, correction
+        self.teacher, self.stage = teacher, stage
         self.evaluator, self.predictions_csv, self.validator = evaluator, predictions_csv, validator
         self.record, self.checkpoint, self.monitor = record, checkpoint, monitor
         self.keep, self.seed = keep, seed

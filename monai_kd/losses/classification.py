@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_kd.losses.pseudo_labels import cross_entropy
 from monai_kd.utils import check_choice, check_same_shape
 
 __all__ = ["ClassificationLoss"]
@@ -53,17 +53,15 @@ class ClassificationLoss(nn.Module):
             label=label,
             hint="Give `label` one column per finding, and the network as many outputs.",
         )
-        logits, target = student_logits.float(), label.detach().float()
+        target = label.detach().float()
         known = ~target.isnan()
         if self.activation == "softmax":
             known = known.all(dim=1)
             target = torch.where(known[:, None], target, 0)
             _check_one_hot(target[known])
-            losses = -(target * F.log_softmax(logits, dim=1)).sum(dim=1)
         else:
-            losses = F.binary_cross_entropy_with_logits(
-                logits, torch.where(known, target, 0), reduction="none"
-            )
+            target = torch.where(known, target, 0)
+        losses = cross_entropy(student_logits, target, self.activation)
         loss = torch.where(known, losses, 0).sum() / known.sum().clamp(min=1)
         self.parts = {"classification": loss.detach()}
         return loss
