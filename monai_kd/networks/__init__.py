@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teachers, backbones, and how their weights are loaded."""
 
+from monai_kd.networks.aals import AALSNetwork, MapMemory, WithMaps, build_aals_network
 from monai_kd.networks.backbones import BACKBONES, build_backbone, check_view_sizes
 from monai_kd.networks.base import Backbone
 from monai_kd.networks.convnext import ConvNeXt
@@ -25,6 +26,7 @@ __all__ = [
     "BACKBONES",
     "GREY_MEAN",
     "GREY_SD",
+    "AALSNetwork",
     "Backbone",
     "ConvNeXt",
     "DINOHead",
@@ -34,10 +36,13 @@ __all__ = [
     "EfficientNetBackbone",
     "FrozenTeacher",
     "LoadReport",
+    "MapMemory",
     "ResNetBackbone",
     "TeacherFeatureCache",
     "ViT",
     "WithFeatures",
+    "WithMaps",
+    "build_aals_network",
     "build_backbone",
     "check_view_sizes",
     "load_pretrained",

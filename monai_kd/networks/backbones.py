@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from monai_kd.networks.base import Backbone
 from monai_kd.networks.convnext import ConvNeXt
@@ -37,6 +38,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet10": partial(ResNetBackbone, "basic", [1, 1, 1, 1]),
     "resnet10-w16": partial(ResNetBackbone, "basic", [1, 1, 1, 1], width=16),
     "resnet18": partial(ResNetBackbone, "basic", [2, 2, 2, 2]),
+    "resnet34": partial(ResNetBackbone, "basic", [3, 4, 6, 3]),
     "resnet50": partial(ResNetBackbone, "bottleneck", [3, 4, 6, 3]),
     "vit_base_patch16": partial(ViT, dim=768, depth=12, heads=12, patch_size=16),
     "vit_base_patch8": partial(ViT, dim=768, depth=12, heads=12, patch_size=8),
@@ -47,6 +49,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "vit_tiny_patch8": partial(ViT, dim=192, depth=12, heads=3, patch_size=8),
 }
 _WITH_DROP_PATH = ("convnext", "efficientnet", "vit")
+_WITH_NORM = "resnet"
 
 
 def build_backbone(
@@ -56,6 +59,7 @@ def build_backbone(
     in_channels: int = 1,
     dropout: float = 0.0,
     drop_path: float = 0.0,
+    norm: str = "batch",
     head: str = "linear",
     pretrained_path: str | os.PathLike[str] | None = None,
 ) -> Backbone:
@@ -70,6 +74,8 @@ def build_backbone(
             in [0, 1); 0 drops none.
         drop_path: share of the images that skip the last block in training, in [0, 1), less for
             the blocks before it; 0 skips none. ConvNeXt, EfficientNet and ViT only.
+        norm: ``"batch"``, or for a ResNet ``"group"``, see
+            :class:`~monai_kd.networks.ResNetBackbone`. The others have the norm they have.
         head: ``"linear"``, one layer, or ``"mlp"``, three with ReLU between them: D, 256, 256,
             ``num_findings``.
         pretrained_path: local ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` or ``.safetensors`` file,
@@ -85,26 +91,45 @@ def build_backbone(
         torch.Size([2, 3])
     """
     check_choice("build_backbone", "name", name, BACKBONES)
-    for setting, count in (("num_findings", num_findings), ("in_channels", in_channels)):
-        if count < 1:
-            raise ValueError(f"build_backbone: `{setting}` must be at least 1, got {count}.")
-    for setting, share in (("dropout", dropout), ("drop_path", drop_path)):
-        if not 0 <= share < 1:
-            raise ValueError(f"build_backbone: `{setting}` must be in [0, 1), got {share}.")
-    settings = {"num_findings": num_findings, "in_channels": in_channels, "dropout": dropout}
+    _check_settings(
+        name, num_findings, in_channels, dropout=dropout, drop_path=drop_path, norm=norm
+    )
+    settings: dict[str, Any] = {
+        "num_findings": num_findings,
+        "in_channels": in_channels,
+        "dropout": dropout,
+    }
     if name.startswith(_WITH_DROP_PATH):
         settings["drop_path"] = drop_path
-    elif drop_path:
-        raise ValueError(
-            f"build_backbone: `drop_path` must be 0 for {name}, got {drop_path}. Only "
-            f"{', '.join(_WITH_DROP_PATH)} networks have blocks that can be skipped."
-        )
+    if name.startswith(_WITH_NORM):
+        settings["norm"] = norm
     check_choice("build_backbone", "head", head, HEADS)
     network = BACKBONES[name](**settings)
     put_head(network, head, num_findings=num_findings)
     if pretrained_path is not None:
         load_pretrained(network, pretrained_path)
     return network
+
+
+def _check_settings(
+    name: str, num_findings: int, in_channels: int, *, dropout: float, drop_path: float, norm: str
+) -> None:
+    for setting, count in (("num_findings", num_findings), ("in_channels", in_channels)):
+        if count < 1:
+            raise ValueError(f"build_backbone: `{setting}` must be at least 1, got {count}.")
+    for setting, share in (("dropout", dropout), ("drop_path", drop_path)):
+        if not 0 <= share < 1:
+            raise ValueError(f"build_backbone: `{setting}` must be in [0, 1), got {share}.")
+    if drop_path and not name.startswith(_WITH_DROP_PATH):
+        raise ValueError(
+            f"build_backbone: `drop_path` must be 0 for {name}, got {drop_path}. Only "
+            f"{', '.join(_WITH_DROP_PATH)} networks have blocks that can be skipped."
+        )
+    if norm != "batch" and not name.startswith(_WITH_NORM):
+        raise ValueError(
+            f"build_backbone: `norm` must be 'batch' for {name}, got {norm!r}. Only ResNets have "
+            "the choice."
+        )
 
 
 def check_view_sizes(backbone: str, **sizes: int) -> None:

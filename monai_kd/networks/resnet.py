@@ -7,7 +7,7 @@ https://arxiv.org/abs/1512.03385
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,14 @@ from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
 from monai_kd.networks.base import Backbone
+from monai_kd.utils import check_choice
 
 __all__ = ["ResNetBackbone"]
+
+_NORMS: dict[str, str | tuple[Any, ...]] = {
+    "batch": "batch",
+    "group": ("group", {"num_groups": 16}),
+}
 
 
 class ResNetBackbone(Backbone, ResNet):
@@ -31,6 +37,11 @@ class ResNetBackbone(Backbone, ResNet):
         in_channels: channels of the image.
         num_findings: outputs.
         dropout: share of the pooled features that is dropped before the last layer, in [0, 1).
+        norm: ``"batch"``, or ``"group"`` (16 groups), which does not depend on the batch: for small
+            batches without pretrained weights (Wu and He, "Group Normalization", ECCV 2018).
+
+    Raises:
+        ValueError: if ``norm`` is another word.
     """
 
     stem_name: ClassVar[str] = "conv1.weight"
@@ -45,7 +56,9 @@ class ResNetBackbone(Backbone, ResNet):
         in_channels: int,
         num_findings: int,
         dropout: float = 0.0,
+        norm: str = "batch",
     ) -> None:
+        check_choice("ResNetBackbone", "norm", norm, _NORMS)
         super().__init__(
             block=block,
             layers=layers,
@@ -55,6 +68,7 @@ class ResNetBackbone(Backbone, ResNet):
             conv1_t_stride=2,
             num_classes=num_findings,
             bias_downsample=False,
+            norm=_NORMS[norm],
         )
         self.num_features = 8 * width * (4 if block == "bottleneck" else 1)
         self.feature_map = nn.Identity()
@@ -67,10 +81,21 @@ class ResNetBackbone(Backbone, ResNet):
         Args:
             image: ``(B, in_channels, H, W)``.
         """
-        x = self.maxpool(self.act(self.bn1(self.conv1(image))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        features: Tensor = self.feature_map(x)
+        features: Tensor = self.feature_map(self.forward_stages(image)[3])
         return features
+
+    @torch.jit.export
+    def forward_stages(self, image: Tensor) -> list[Tensor]:
+        """Return the maps after each of the four stages, at 1/4, 1/8, 1/16 and 1/32 of the size.
+
+        Args:
+            image: ``(B, in_channels, H, W)``.
+        """
+        x = self.maxpool(self.act(self.bn1(self.conv1(image))))
+        first = self.layer1(x)
+        second = self.layer2(first)
+        third = self.layer3(second)
+        return [first, second, third, self.layer4(third)]
 
     @torch.jit.export
     def pool(self, features: Tensor) -> Tensor:

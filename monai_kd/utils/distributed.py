@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = [
     "done_by_main_process",
@@ -16,6 +17,7 @@ __all__ = [
     "is_main_process",
     "local_rank",
     "main_process_first",
+    "mean_over_processes",
     "process_rank",
     "said_by_main_process",
     "share_buffers",
@@ -85,6 +87,24 @@ def done_by_main_process(make: Callable[[], T]) -> T:
     if error is not None:
         raise error
     return made  # type: ignore[return-value]  # of the main process
+
+
+def mean_over_processes(total: Tensor, count: Tensor) -> Tensor:
+    """Return this process's part of one mean over all processes, scaled for the mean of gradients.
+
+    Averaged over the processes, as DDP averages gradients, the results are the sum of the totals
+    divided by the sum of the counts, however the counts are spread.
+
+    Args:
+        total: this process's sum, a scalar; keeps its gradient.
+        count: of how many; 0 everywhere gives 0.
+    """
+    counted = count.detach().to(total.dtype)
+    if _is_distributed():
+        counted = counted.clone()
+        dist.all_reduce(counted)
+    share = counted / world_size()
+    return torch.where(share > 0, total / share.clamp_min(1 / world_size()), 0 * total)
 
 
 def share_buffers(network: nn.Module) -> None:

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of each map of each film, and the regions in the cells of a map."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from monai_kd.utils import check_same_shape
+
+__all__ = ["MapRoles", "map_roles", "region_targets"]
+
+
+class MapRoles(NamedTuple):
+    """Where the target of each map comes from; at most one of the three holds, bool, ``(B, C)``.
+
+    Args:
+        drawn: an expert drew the finding.
+        absent: the finding is not there, says the label, or an expert who looked for it.
+        pseudo: the finding is there and nobody drew it: the teacher has to say where.
+    """
+
+    drawn: Tensor
+    absent: Tensor
+    pseudo: Tensor
+
+
+def map_roles(label: Tensor, region_mask: Tensor, region_annotated: Tensor) -> MapRoles:
+    """Return what is known of each finding of each film.
+
+    An expert who draws one finding of a film may pass over another: a finding that the label calls
+    present and that has no region is one that nobody drew.
+
+    Args:
+        label: 0, 1 or NaN (unknown), ``(B, C)``.
+        region_mask: 0 or 1, ``(B, C, H, W)``.
+        region_annotated: whether an expert looked for regions, bool, ``(B, C)``.
+
+    Raises:
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> label = torch.tensor([[1.0, 1.0, 0.0, float("nan")]])
+        >>> mask = torch.zeros(1, 4, 2, 2)
+        >>> mask[0, 0, 1, 1] = 1
+        >>> roles = map_roles(label, mask, torch.tensor([[True, True, True, False]]))
+        >>> [role.tolist()[0] for role in roles]  # doctest: +NORMALIZE_WHITESPACE
+        [[True, False, False, False], [False, False, True, False], [False, True, False, False]]
+    """
+    check_same_shape(
+        "map_roles",
+        label=label,
+        region_annotated=region_annotated,
+        region_mask=region_mask[:, :, 0, 0],
+        hint="Each has one column per finding.",
+    )
+    marked = region_mask.flatten(2).any(2)
+    looked = region_annotated.bool()
+    drawn = marked & looked & (label != 0)  # NaN is not 0: what an expert drew is there
+    absent = (label == 0) | (looked & ~marked & label.isnan())
+    return MapRoles(drawn, absent, (label == 1) & ~drawn)
+
+
+def region_targets(region_mask: Tensor, size: torch.Size) -> Tensor:
+    """Return regions in the cells of a map: 1 where the middle of a cell is inside.
+
+    A region that holds no middle of a cell would vanish; all cells that it touches are 1 then.
+
+    Args:
+        region_mask: 0 or 1, ``(B, C, H, W)``.
+        size: rows and columns of the map.
+
+    Returns:
+        0 or 1, float32, ``(B, C, *size)``.
+    """
+    mask = region_mask.float()
+    if mask.shape[2:] == size:
+        return mask
+    middle = F.interpolate(mask, tuple(size), mode="nearest-exact")
+    touched = F.adaptive_max_pool2d(mask, tuple(size))
+    vanished = ~middle.flatten(2).any(2)
+    return torch.where(vanished[:, :, None, None], touched, middle)
