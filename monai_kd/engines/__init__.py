@@ -5,9 +5,11 @@ from monai_kd.engines.chosen_loss import ChosenLoss
 from monai_kd.engines.delivered import load_model, run_with_model
 from monai_kd.engines.evolution import RoundSettings, SelfEvolution
 from monai_kd.engines.export import ExportedModel, export_model
+from monai_kd.engines.first_stage import start_from_first_stage
 from monai_kd.engines.gate import GateDecision, judge_round
 from monai_kd.engines.inferer import PrecisionInferer
 from monai_kd.engines.leakage import check_region_leakage, shuffle_regions_within_class
+from monai_kd.engines.maps_prepare_batch import MapsPrepareBatch
 from monai_kd.engines.methods import METHODS, Method, make_methods, method_names
 from monai_kd.engines.optimizer import make_adamw
 from monai_kd.engines.prepare_batch import TeacherPrepareBatch, prefixed
@@ -24,6 +26,7 @@ __all__ = [
     "DistillationTrainer",
     "ExportedModel",
     "GateDecision",
+    "MapsPrepareBatch",
     "Method",
     "PrecisionInferer",
     "RoundSettings",
@@ -45,4 +48,5 @@ __all__ = [
     "prepare_teacher",
     "run_with_model",
     "shuffle_regions_within_class",
+    "start_from_first_stage",
 ]

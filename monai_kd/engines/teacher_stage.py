@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 
 from monai.engines import SupervisedTrainer
+from torch import nn
 
 from monai_kd.engines.delivered import load_model
 from monai_kd.utils.distributed import wait_for_all
 
-__all__ = ["prepare_teacher"]
+__all__ = ["finish_stage", "prepare_teacher"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,12 +38,32 @@ def prepare_teacher(
         MonaiKDError: if a file is missing or does not fit.
     """
     network = getattr(trainer.network, "module", trainer.network)  # without its DDP wrapper
+    network.requires_grad_(True)  # the student's trainer may have been built, and frozen it
+    finish_stage(trainer, network=network, folder=folder, path=path)
+    network.requires_grad_(False).eval()
+
+
+def finish_stage(
+    trainer: SupervisedTrainer,
+    *,
+    network: nn.Module,
+    folder: str | os.PathLike[str],
+    path: str = "",
+) -> None:
+    """Train a stage that comes before another, or take a finished one, and load its best weights.
+
+    Args:
+        trainer: its ``KeepBest`` handler writes ``model.pt`` into ``folder``.
+        network: gets the weights; without wrappers.
+        folder: run directory of the stage.
+        path: a finished model, a flat state dict; empty for none.
+
+    Raises:
+        MonaiKDError: if a file is missing or does not fit.
+    """
     if path:
-        _log.info("Using the finished teacher that was given.")
-        load_model(network, path)
+        _log.info("Using the finished model that was given.")
     else:
-        network.requires_grad_(True)  # the student's trainer may have been built, and frozen it
         trainer.run()
         wait_for_all()  # the main process writes the file
-        load_model(network, Path(folder) / "model.pt")
-    network.requires_grad_(False).eval()
+    load_model(network, path or Path(folder) / "model.pt")

@@ -66,7 +66,10 @@ def sharpen_labels(
         a = strength - (strength - 1) * peak  # a sure teacher (peak 1) is left alone (a = 1)
     center_logit = math.log(center / (1 - center))
     sharpened = torch.sigmoid(a * torch.logit(prob, eps=_EPS) + (1 - a) * center_logit)
-    return sharpened if sharpening == "symmetric" else torch.maximum(prob, sharpened)
+    if sharpening == "symmetric":
+        return sharpened
+    # Below the center the maximum is `prob` by the formula, but clipping lifts what is below _EPS.
+    return torch.where(prob > center, torch.maximum(prob, sharpened), prob)
 
 
 class AALSLoss(nn.Module):
@@ -152,7 +155,7 @@ class AALSLoss(nn.Module):
             region_mask: the expert's regions, 0 or 1, ``(B, C, H, W)``.
             region_annotated: whether an expert looked for regions, bool, ``(B, C)``.
             teacher_map_logits: shape of the student's; looked at where a present finding is not
-                drawn. May be None while ``distillation_weight`` is 0.
+                drawn. May be None where there is none, or while ``distillation_weight`` is 0.
             hidden_region_mask: regions that training must not see, ``(B, C, H, W)``; only
                 ``health`` looks at them.
             hidden_region_annotated: whether there are any, bool, ``(B, C)``.
@@ -177,10 +180,12 @@ class AALSLoss(nn.Module):
         if not self.needs_teacher:
             return loss
         if teacher_map_logits is None:
-            raise ValueError(
-                "AALSLoss: `teacher_map_logits` must be given while `distillation_weight` is above "
-                "0, got None. Give the trainer a teacher."
-            )
+            if roles.pseudo.any():
+                raise ValueError(
+                    "AALSLoss: `teacher_map_logits` must be given where a present finding is not "
+                    "drawn, got None. Give the trainer a teacher."
+                )
+            teacher_map_logits = torch.zeros_like(logits)  # not looked at; the mean is of all
         check_same_shape(
             "AALSLoss",
             student_map_logits=student_map_logits,

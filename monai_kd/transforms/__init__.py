@@ -7,6 +7,7 @@ from monai_kd.transforms.augment import (
     strong_augmentation,
     weak_augmentation,
 )
+from monai_kd.transforms.augment_aals import aals_augmentation
 from monai_kd.transforms.clahe import RandCLAHEd, equalize_adaptively
 from monai_kd.transforms.intensity import (
     RandBrightnessContrastd,
@@ -41,6 +42,7 @@ __all__ = [
     "RegionsToMaskd",
     "SquarePadGeometry",
     "SquarePadResized",
+    "aals_augmentation",
     "augmentation",
     "equalize_adaptively",
     "keep_region",

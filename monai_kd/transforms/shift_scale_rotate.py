@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random shift, zoom and rotation of an image, its region image and its masks in one step.
+"""Random shift, zoom, rotation and mirroring of an image and its masks in one step.
 
 MONAI's ``RandAffined`` does the same per key and with metadata; see ``benchmarks/decoded_cache.py``
 for both timings.
@@ -24,7 +24,7 @@ __all__ = ["RandShiftScaleRotated", "shift_scale_rotate"]
 
 
 class RandShiftScaleRotated(RandomizableTransform, MapTransform):
-    """Shift, zoom and rotate about the center; what comes in from outside is black.
+    """Shift, zoom, rotate and mirror about the center; what comes in from outside is black.
 
     Images are interpolated linearly; masks take the nearest pixel and stay 0 or 1. Keys that an
     item lacks are passed over.
@@ -35,7 +35,8 @@ class RandShiftScaleRotated(RandomizableTransform, MapTransform):
         shift: largest shift along each axis, as a share of the image; 0 never shifts.
         scale: the zoom is drawn from ``1 - scale`` to ``1 + scale``; 0 never zooms.
         degrees: largest rotation in either direction; 0 never rotates.
-        prob: probability that the item is moved, in [0, 1]; 0 never, 1 always.
+        flip: probability that left and right are exchanged, in [0, 1]; 0 never.
+        prob: probability that the item is moved at all, in [0, 1]; 0 never, 1 always.
     """
 
     def __init__(
@@ -46,13 +47,14 @@ class RandShiftScaleRotated(RandomizableTransform, MapTransform):
         shift: float = 0.1,
         scale: float = 0.5,
         degrees: float = 10.0,
+        flip: float = 0.0,
         prob: float = 1.0,
     ) -> None:
         image_keys = ensure_tuple(keys)
         MapTransform.__init__(self, (*image_keys, *ensure_tuple(mask_keys)), True)
         RandomizableTransform.__init__(self, prob)
         self.mask_keys = set(ensure_tuple(mask_keys))
-        self.shift, self.scale, self.degrees = shift, scale, degrees
+        self.shift, self.scale, self.degrees, self.flip = shift, scale, degrees, flip
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with all images and masks moved alike.
@@ -68,6 +70,7 @@ class RandShiftScaleRotated(RandomizableTransform, MapTransform):
         if not self._do_transform:
             return out
         draw = self.R.uniform(-1, 1, size=4)
+        mirrored = self.flip > 0 and self.R.uniform() < self.flip
         grids: dict[torch.Size, Tensor] = {}
         for key in self.key_iterator(out):
             image = plain(out[key])
@@ -77,6 +80,7 @@ class RandShiftScaleRotated(RandomizableTransform, MapTransform):
                     shift=(self.shift * draw[0], self.shift * draw[1]),
                     scale=1 + self.scale * draw[2],
                     degrees=self.degrees * draw[3],
+                    mirrored=mirrored,
                 )
             if len(grids) > 1:
                 sizes = " and ".join(str(tuple(size)) for size in grids)
@@ -93,7 +97,12 @@ class RandShiftScaleRotated(RandomizableTransform, MapTransform):
 
 
 def shift_scale_rotate(
-    size: tuple[int, ...], *, shift: tuple[float, float], scale: float, degrees: float
+    size: tuple[int, ...],
+    *,
+    shift: tuple[float, float],
+    scale: float,
+    degrees: float,
+    mirrored: bool = False,
 ) -> Tensor:
     """Return where each output pixel looks, for :func:`torch.nn.functional.grid_sample`.
 
@@ -102,6 +111,7 @@ def shift_scale_rotate(
         shift: move right by ``shift[0] * W`` and down by ``shift[1] * H`` pixels.
         scale: zoom, above 0; 2 makes things twice as large.
         degrees: rotation, counterclockwise as seen on the screen.
+        mirrored: whether left and right of the image are exchanged first.
 
     Returns:
         Grid, ``(1, H, W, 2)``, x before y, -1 to 1 from edge to edge.
@@ -115,4 +125,6 @@ def shift_scale_rotate(
         [[[xx, xy, -(xx * right + xy * down)], [yx, yy, -(yx * right + yy * down)]]],
         dtype=torch.float32,
     )
+    if mirrored:
+        theta[:, 0] = -theta[:, 0]
     return F.affine_grid(theta, [1, 1, height, width], align_corners=False)
