@@ -6,8 +6,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,11 +41,41 @@ DISTL_TINY = {
     "max_epochs": 2,
     "rounds": 2,
 }
+AALS_TINY = {
+    "backbone": "resnet10-w16",
+    "norm": "group",
+    "channels": 16,
+    "spatial_size": 64,
+    "radius": 2,
+    "batch_size": 4,
+    "precision": "float32",
+    "learning_rate": 0.001,
+    "second_learning_rate": 0.001,
+    "momentum": 0.9,
+    "films_per_epoch": 16,
+    "first_stage_epochs": 2,
+    "max_epochs": 2,
+}
 
 
 def _rows(path):
     with Path(path).open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def _epoch_of(checkpoint):
+    import torch
+
+    return torch.load(checkpoint, weights_only=True)["epoch"]
+
+
+def _wait_for_epoch(process, checkpoint, epoch):
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        if checkpoint.exists() and _epoch_of(checkpoint) >= epoch:
+            return
+        time.sleep(0.01)
+    pytest.fail("the training ended, or hung, before it could be killed")
 
 
 class Bundle:
@@ -119,6 +151,24 @@ class Bundle:
         done.said = done.stdout
         return done
 
+    def kill_after(self, checkpoint, epoch, **overrides):
+        """Kill -9 a training once ``checkpoint`` is of ``epoch``; return the one that it is of."""
+        process = subprocess.Popen(
+            self.command("train", **overrides),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            _wait_for_epoch(process, checkpoint, epoch)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert process.returncode == -signal.SIGKILL
+        return _epoch_of(checkpoint)
+
 
 @pytest.fixture(scope="session")
 def hkd():
@@ -128,6 +178,20 @@ def hkd():
 @pytest.fixture(scope="session")
 def distl():
     return Bundle("cxr_distl_classification", DISTL_TINY)
+
+
+@pytest.fixture(scope="session")
+def aals():
+    return Bundle("cxr_aals_fracture_detection", AALS_TINY)
+
+
+@pytest.fixture(scope="session")
+def fractures(tmp_path_factory):
+    """80 films, on few of which an expert drew the fractures."""
+    from monai_kd.data import draw_phantom_archive
+
+    folder = tmp_path_factory.mktemp("fractures") / "archive"
+    return draw_phantom_archive(folder, images=80, size=64, task="fracture")
 
 
 @pytest.fixture(scope="session")

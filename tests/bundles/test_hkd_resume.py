@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
-
 import pytest
 import torch
 
@@ -39,41 +35,15 @@ def undisturbed(hkd, archive, workers, tmp_path_factory):
     return run
 
 
-def kill_after(hkd, archive, workers, run, phase, epoch):
-    """Kill -9 a training while it is in the epoch after ``epoch`` of ``phase``."""
-    process = subprocess.Popen(
-        hkd.command("train", output_dir=run, **settings(hkd, archive, workers)),
-        cwd=hkd.folder,
-        env=hkd.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        checkpoint = run / ("teacher" if phase == "teacher" else ".") / "checkpoints" / "last.pt"
-        _wait_for_epoch(process, checkpoint, epoch)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
-    return torch.load(checkpoint, weights_only=True)["epoch"]
-
-
-def _wait_for_epoch(process, checkpoint, epoch):
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
-        if checkpoint.exists() and torch.load(checkpoint, weights_only=True)["epoch"] >= epoch:
-            return
-        time.sleep(0.01)
-    pytest.fail("the training ended, or hung, before it could be killed")
-
-
 @pytest.mark.parametrize("phase", ["teacher", "student"])
 def test_killed_in_an_epoch_and_resumed_is_the_undisturbed_run(
     hkd, archive, workers, undisturbed, tmp_path, phase
 ):
     run = tmp_path / "run"
-    kept = kill_after(hkd, archive, workers, run, phase, epoch=1)
+    stage = run / "teacher" if phase == "teacher" else run
+    kept = hkd.kill_after(
+        stage / "checkpoints" / "last.pt", 1, output_dir=run, **settings(hkd, archive, workers)
+    )
     assert kept < 3, "killed too late to prove anything"
     resumed = hkd.run_in_process(
         "train", output_dir=run, resume=True, **settings(hkd, archive, workers)
