@@ -17,10 +17,14 @@ from monai_kd.cli.steps import PROGRAM, Step, bundle_command, repository, run_st
 
 __all__ = ["METHODS", "add_parser", "plan", "run"]
 
-METHODS = ("hkd", "distl")
+METHODS = ("hkd", "distl", "aals")
 """What the demo can show; each has a bundle."""
 
-_BUNDLES = {method: Path("bundles") / f"cxr_{method}_classification" for method in METHODS}
+_BUNDLES = {
+    "hkd": Path("bundles") / "cxr_hkd_classification",
+    "distl": Path("bundles") / "cxr_distl_classification",
+    "aals": Path("bundles") / "cxr_aals_fracture_detection",
+}
 _DISTL_ARCHIVE = {"images": 600, "size": 128}
 _DISTL_KNOBS: dict[str, Any] = {
     "comparators": ["supervised"],
@@ -53,6 +57,29 @@ _DISTL_QUICK_KNOBS: dict[str, Any] = {
     "prototypes": 64,
     "local_views": 2,
 }
+_AALS_ARCHIVE = {"images": 400, "size": 192}
+_AALS_KNOBS: dict[str, Any] = {
+    "backbone": "resnet10",
+    "norm": "group",
+    "channels": 32,
+    "spatial_size": 192,
+    "batch_size": 8,
+    "learning_rate": 0.001,
+    "second_learning_rate": 0.0005,
+    "momentum": 0.99,
+    "first_stage_epochs": 10,
+    "max_epochs": 10,
+    "precision": "float32",
+}
+_AALS_QUICK = {"images": 80, "size": 64}
+_AALS_QUICK_KNOBS: dict[str, Any] = {
+    "backbone": "resnet10-w16",
+    "spatial_size": 64,
+    "radius": 2,
+    "films_per_epoch": 16,
+    "first_stage_epochs": 1,
+    "max_epochs": 1,
+}
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -70,7 +97,8 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         description=(
             "Draw radiographs, train, evaluate, predict, and write report.html. No network, no "
             "GPU, no data of your own. hkd: a baseline, and a student that learns from regions. "
-            "distl: a model that evolves with unlabeled films, beside one with labels alone."
+            "distl: a model that evolves with unlabeled films, beside one with labels alone. "
+            "aals: fractures found from labels of whole films and a few boxes, beside boxes alone."
         ),
     )
     parser.add_argument("--output", metavar="FOLDER", default="demo", help="default: demo")
@@ -121,7 +149,7 @@ def plan(output: Path, bundle: Path, *, quick: bool, method: str = "hkd") -> lis
         quick: whether to draw and train as little as possible.
         method: one of :data:`METHODS`.
     """
-    return (_plan_distl if method == "distl" else _plan_hkd)(output, bundle, quick)
+    return _PLANS[method](output, bundle, quick)
 
 
 def _plan_hkd(output: Path, bundle: Path, quick: bool) -> list[Step]:
@@ -172,6 +200,52 @@ def _plan_distl(output: Path, bundle: Path, quick: bool) -> list[Step]:
         Step("Predict, with heat maps", *_infer(bundle, archive, run_dir, output / "predictions")),
         Step("Write the page", (*PROGRAM, "monai_kd", "report", str(run_dir))),
     ]
+
+
+def _plan_aals(output: Path, bundle: Path, quick: bool) -> list[Step]:
+    archive, run_dir, boxes = output / "phantom_fracture", output / "aals", output / "boxes_alone"
+    films = _AALS_QUICK if quick else _AALS_ARCHIVE
+
+    def train(method: str, folder: Path, **more: Any) -> tuple[tuple[str, ...], Path]:
+        knobs = {
+            "method": method,
+            "dataset_dir": archive,
+            "output_dir": folder,
+            **_AALS_KNOBS,
+            **(_AALS_QUICK_KNOBS if quick else {}),
+            "cache_dir": output / "cache",
+            "resume": True,
+        }
+        return bundle_command("configs/train.json", knobs | more), bundle
+
+    first = {"first_stage_path": run_dir / "first_stage" / "model.pt"}
+    results = {"output_dir": output / "results", "pictures": 6, "dicom": True}
+    infer = {"dataset_dir": archive, "model_dir": run_dir, **results}
+    return [
+        Step(
+            "Draw an archive of radiographs: fractures named for all, boxes drawn on few",
+            _draw(archive, **films, task="fracture"),
+        ),
+        Step("Train on boxes first, then on the labels of whole films (aals)",
+             *train("aals", run_dir)),
+        Step("Train as long on boxes alone", *train("supervised", boxes, **first)),
+        Step("Evaluate the model of boxes alone", *_evaluate(bundle, archive, boxes)),
+        Step("Evaluate aals", *_evaluate(bundle, archive, run_dir)),
+        Step("Find fractures: tables, pictures, DICOM objects",
+             bundle_command("configs/inference.json", infer), bundle),
+        Step(
+            "Compare the two, film by film",
+            (*PROGRAM, "monai_kd", "compare", str(run_dir), str(boxes)),
+            aloud=True,
+        ),
+        Step(
+            "Write the page",
+            (*PROGRAM, "monai_kd", "report", str(run_dir), "--baseline", str(boxes)),
+        ),
+    ]  # fmt: skip
+
+
+_PLANS = {"hkd": _plan_hkd, "distl": _plan_distl, "aals": _plan_aals}
 
 
 def _draw(archive: Path, **settings: Any) -> tuple[str, ...]:
