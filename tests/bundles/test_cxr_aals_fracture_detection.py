@@ -72,8 +72,9 @@ def test_each_knob_has_a_row_in_the_readme(aals):
 
 @pytest.mark.parametrize("names", COMBINATIONS, ids="+".join)
 def test_every_setting_has_a_reader(aals, names):
-    # `evaluate` replaces the `run` and `initialize` that read these; they belong to the training
-    idle = {"first_stage_path", "needs", "settings"} if "evaluate" in names else set()
+    # `evaluate` replaces what reads these two; the third is for exports
+    idle = {"needs", "settings"} if "evaluate" in names else set()
+    idle |= {"candidate_network"} if "inference" in names else set()
     assert set(unknown_settings(merged(aals, names))) == idle
     assert unknown_settings({**merged(aals, names), "epohcs": 2})[-1] == "epohcs"
 
@@ -159,26 +160,47 @@ def test_a_finished_first_stage_is_taken_and_not_trained_again(aals, fractures, 
         assert all(torch.equal(first[key], second[key]) for key in first), name
 
 
-@pytest.mark.parametrize("method", ["mean_teacher", "symmetric", "constant", "hard", "supervised"])
-def test_each_comparison_trains_and_differs(aals, fractures, trained, tmp_path, method):
-    run = tmp_path / "run"
-    given = {
-        **aals.tiny,
-        "method": method,
-        "center": 0.01,  # so that the untrained teacher's peaks are above it
-        "max_epochs": 1,
-        "first_stage_path": trained.run / "first_stage" / "model.pt",
-    }
-    aals.run("train", dataset_dir=fractures, output_dir=run, **given)
-    other = tmp_path / "aals"
-    aals.run("train", dataset_dir=fractures, output_dir=other, **{**given, "method": "aals"})
-    losses = [aals.read_csv(folder / "metrics.csv")[0] for folder in (run, other)]
-    if method == "supervised":
-        assert not losses[0].get("train_distillation_loss")
-    else:
-        parts = [float(row["train_distillation_loss"]) for row in losses]
-        assert abs(parts[0] - parts[1]) > 1e-5
+@pytest.fixture(scope="module")
+def second_stage(aals, fractures, trained, tmp_path_factory):
+    """Train the second stage alone by a method; return its run and its only row of metrics."""
+
+    def train(method, center=0.0005):  # an untrained teacher's peaks are above it
+        run = tmp_path_factory.mktemp(method) / "run"
+        given = {
+            **aals.tiny,
+            "method": method,
+            "center": center,
+            "strength": 8.0,
+            "max_epochs": 1,
+            "first_stage_path": trained.run / "first_stage" / "model.pt",
+        }
+        aals.run("train", dataset_dir=fractures, output_dir=run, **given)
+        return run, aals.read_csv(run / "metrics.csv")[0]
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def sharpened(second_stage):
+    return second_stage("aals")[1]
+
+
+@pytest.mark.parametrize("method", ["mean_teacher", "constant", "hard"])
+def test_each_comparison_trains_and_differs(second_stage, sharpened, method):
+    run, row = second_stage(method)
+    assert float(row["train_distillation_loss"]) != float(sharpened["train_distillation_loss"])
     assert json.loads((run / "config.json").read_text())["method"] == method
+
+
+def test_below_the_center_symmetric_sharpening_alone_does_something(second_stage):
+    rows = [second_stage(method, 0.5)[1] for method in ("mean_teacher", "aals", "symmetric")]
+    losses = [float(row["train_distillation_loss"]) for row in rows]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_supervised_goes_on_without_a_teacher(second_stage):
+    _, row = second_stage("supervised")
+    assert not row.get("train_distillation_loss")
 
 
 def test_operating_points_are_chosen_on_validation(trained):
@@ -249,7 +271,7 @@ def test_half_precision_trains(aals, fractures, tmp_path):
 )
 def test_what_cannot_be_trained_is_said_before_any_work(aals, fractures, tmp_path, wrong, message):
     run = tmp_path / "run"
-    with pytest.raises(RuntimeError, match="Failed to evaluate") as error:
+    with pytest.raises(RuntimeError, match="Failed to") as error:
         aals.run("train", dataset_dir=fractures, output_dir=run, **{**aals.tiny, **wrong})
     assert re.search(message, str(error.value.__cause__))
     assert not run.exists()
