@@ -25,6 +25,12 @@ from monai_kd.data.gray_histogram import (
     write_film_histogram,
 )
 from monai_kd.data.gray_shift import GrayShift, gray_hints, gray_shift
+from monai_kd.data.groups import (
+    check_groups,
+    film_groups,
+    findings_without_drawing,
+    refuse_exclusive,
+)
 from monai_kd.data.labels import LabelColumns
 from monai_kd.data.leaks import LEAK_CHECKS, LeakReport, check_leaks, refuse_leaks
 from monai_kd.data.marked import refuse_unmarked
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     from monai_kd.data.cache import CachedDataset
     from monai_kd.data.collate import collate_items
     from monai_kd.data.films import FilmDataset, find_films
+    from monai_kd.data.group_sampler import GroupSampler
     from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
     from monai_kd.data.sampler import EpochSampler
 
@@ -66,6 +73,7 @@ __all__ = [
     "FilmDataset",
     "GrayHistogram",
     "GrayShift",
+    "GroupSampler",
     "LabelColumns",
     "LeakReport",
     "Radiograph",
@@ -78,6 +86,7 @@ __all__ = [
     "arriving_films",
     "build_datalist",
     "check_arrivals",
+    "check_groups",
     "check_leaks",
     "check_sections",
     "collate_items",
@@ -85,9 +94,11 @@ __all__ = [
     "describe_datalist",
     "draw_phantom_archive",
     "drawn_findings",
+    "film_groups",
     "film_histogram",
     "films_without_patient",
     "find_films",
+    "findings_without_drawing",
     "gray_hints",
     "gray_shift",
     "labeled_rates",
@@ -97,6 +108,7 @@ __all__ = [
     "read_radiograph",
     "read_regions",
     "read_salt",
+    "refuse_exclusive",
     "refuse_foreign_datalist",
     "refuse_leaks",
     "refuse_trained_films",
@@ -119,6 +131,7 @@ _LATE = {
     "EpochSampler": "sampler",
     "FAKE_FAMILY_NAMES": "phantom",
     "FilmDataset": "films",
+    "GroupSampler": "group_sampler",
     "collate_items": "collate",
     "draw_phantom_archive": "phantom",
     "find_films": "films",

@@ -15,7 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from monai_kd.data.datalist_problems import datalist_problems, is_section, missing_files
+from monai_kd.data.datalist_problems import (
+    REGION_KEYS,
+    datalist_problems,
+    is_section,
+    missing_files,
+)
 from monai_kd.utils import MonaiKDError, did_you_mean, write_text_atomically
 
 __all__ = [
@@ -272,9 +277,10 @@ def _map_paths(item: dict[str, Any], change: Any) -> dict[str, Any]:
     for key in ("image", "lung_mask"):
         if out.get(key):
             out[key] = change(out[key])
-    if out.get("regions"):
-        out["regions"] = [
-            region | {"mask": change(region["mask"])} if region.get("mask") else dict(region)
-            for region in out["regions"]
-        ]
+    for key in REGION_KEYS:
+        if out.get(key):
+            out[key] = [
+                region | {"mask": change(region["mask"])} if region.get("mask") else dict(region)
+                for region in out[key]
+            ]
     return out

@@ -14,13 +14,14 @@ from typing import Any
 
 from monai_kd.utils import did_you_mean
 
-__all__ = ["datalist_problems", "is_section", "missing_files"]
+__all__ = ["REGION_KEYS", "datalist_problems", "is_section", "missing_files"]
 
+REGION_KEYS = ("regions", "hidden_regions")  # entries of an item that hold lists of regions
 _SECTION = re.compile(r"labeled|unlabeled_[1-9][0-9]*|validation|test")
 _COMMON_SECTIONS = ("labeled", "unlabeled_1", "validation", "test")
 _OUR_KEYS = frozenset(
-    {"image", "label", "regions", "lung_mask", "patient_id", "id", "pixel_sha256", "hidden_label"}
-)
+    {"image", "label", "lung_mask", "patient_id", "id", "pixel_sha256", "hidden_label"}
+) | set(REGION_KEYS)
 _PRIVATE_KEYS = ("id", "patient_id")
 
 
@@ -85,7 +86,8 @@ def _paths(item: Mapping[str, Any]) -> Iterator[str]:
     yield item["image"]
     if item.get("lung_mask"):
         yield item["lung_mask"]
-    yield from (region["mask"] for region in item.get("regions") or [] if region.get("mask"))
+    for key in REGION_KEYS:
+        yield from (region["mask"] for region in item.get(key) or [] if region.get("mask"))
 
 
 def _section_problems(content: Mapping[str, Any]) -> list[str]:
@@ -111,8 +113,9 @@ def _item_problems(
         yield f"`label` must have one number per finding ({len(findings)}), got {len(label)}."
     elif exclusive and any(value is not None for value in label) and not _is_one_hot(label):
         yield f"`label` must have exactly one 1 (findings are exclusive), or all null, got {label}."
-    for number, region in enumerate(item.get("regions") or []):
-        yield from (f"`regions` {number}: {said}" for said in _region_problems(region, findings))
+    for key in REGION_KEYS:
+        for number, region in enumerate(item.get(key) or []):
+            yield from (f"`{key}` {number}: {said}" for said in _region_problems(region, findings))
     for key in item:
         near = _meant(key)
         if near:

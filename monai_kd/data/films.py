@@ -32,6 +32,7 @@ def find_films(
     section: str = "test",
     salt: str = "",
     mapping_file: str | os.PathLike[str] = "",
+    task: str = "opacity",
 ) -> list[dict[str, Any]]:
     """Return the films that a model is asked about.
 
@@ -46,11 +47,12 @@ def find_films(
             name. With a salt of your own you can: hash the name again.
         mapping_file: CSV that says which id is which file, readable by its owner alone; keep it
             with the films, not with the results. Empty writes none.
+        task: of the phantom archive, see :func:`monai_kd.data.draw_phantom_archive`.
 
     Raises:
         MonaiKDError: if the folder holds no radiograph.
     """
-    films = _films(Path(dataset_dir), section, salt)
+    films = _films(Path(dataset_dir), section, salt, task)
     if mapping_file:
         content = _mapping(films)
         write_atomically(mapping_file, lambda file: file.write(content), mode=0o600)
@@ -75,9 +77,9 @@ def _mapping(films: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _films(folder: Path, section: str, salt: str) -> list[dict[str, Any]]:
+def _films(folder: Path, section: str, salt: str, task: str) -> list[dict[str, Any]]:
     if (folder / "datalist.json").exists() or may_draw_phantom(folder):
-        return open_datalist(folder).section(section)
+        return open_datalist(folder, task=task).section(section)
     names = scan_archive(folder)
     if not names:
         raise MonaiKDError(
@@ -97,9 +99,15 @@ def _films(folder: Path, section: str, salt: str) -> list[dict[str, Any]]:
 class FilmDataset(Dataset[dict[str, Any]]):
     """Films for inference; one that cannot be read becomes a black image with its ``problem``.
 
+    Items hold ``image``, the salted ``id`` and what else is known, ``index`` (position in
+    ``data``), ``problem``, ``format`` (``"DICOM"``, ``"PNG"``, ..., "" if nobody knows) and, where
+    the transform gives one, ``stored_size``; never the path.
+
     Args:
         data: items with ``image``, a path.
-        transform: makes ``image`` ``(1, spatial_size, spatial_size)`` of the path.
+        transform: makes ``image`` ``(1, spatial_size, spatial_size)`` of the path; may add
+            ``image_tags``, of which the format is kept, and ``stored_size``, rows and columns,
+            ``(2,)``, which is NaN for a film that could not be read.
         spatial_size: side of the black image.
     """
 
@@ -122,13 +130,21 @@ class FilmDataset(Dataset[dict[str, Any]]):
         kept = {key: item[key] for key in _KEPT if key in item}
         kept["id"] = film_id(item, index)
         try:
-            image = self.transform({"image": item["image"]})["image"]
+            prepared = self.transform({"image": item["image"]})
             problem = ""
         except Exception as error:  # MONAI's Compose wraps what a transform raises
             cause = root_cause(error)
             if not isinstance(cause, MonaiKDError):
                 raise
-            image = torch.zeros(1, self.spatial_size, self.spatial_size)
+            prepared = self._black()
             problem = str(cause).partition(". ")[0] + "."
             _log.warning("Film %d has no prediction. %s", index, problem)
-        return {**kept, "image": torch.as_tensor(image), "index": index, "problem": problem}
+        if "stored_size" in prepared:
+            kept["stored_size"] = torch.as_tensor(prepared["stored_size"])
+        kept["format"] = str(prepared.get("image_tags", {}).get("format", ""))
+        image = torch.as_tensor(prepared["image"])
+        return {**kept, "image": image, "index": index, "problem": problem}
+
+    def _black(self) -> dict[str, Any]:
+        side = self.spatial_size
+        return {"image": torch.zeros(1, side, side), "stored_size": torch.full((2,), torch.nan)}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Regions from CSV: one box per row, or one image per row with JSON lists in its cells.
+"""Regions from CSV: one box or point per row, or one image per row with JSON lists in its cells.
 
 - ``x_min, y_min, x_max, y_max``: one box per row, maxima exclusive;
 - ``x, y, width, height``: the same by its corner and size;
+- ``x, y``: one point per row, with its ``radius`` in pixels if there is such a column;
 - ``boxes_xyxy`` and/or ``polygons_xy``: JSON lists of all drawings of the row's image. Where a row
   has polygons they are taken and its boxes are not: they outline the same thing more closely.
 
@@ -13,6 +14,7 @@ column ``finding`` names what was drawn (``box_labels``: a JSON list, one name p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,14 @@ __all__ = ["read_csv_regions"]
 
 _CORNERS = ("x_min", "y_min", "x_max", "y_max")
 _SIZES = ("x", "y", "width", "height")
+_POINT = ("x", "y")
+_SIZE_NAMES = {"w", "h", "width", "height", "x2", "y2", "xmax", "ymax", "dx", "dy"}
 _LISTS = ("boxes_xyxy", "polygons_xy")
 _FINDINGS = ("finding", "finding_label", "Finding Label", "category", "class_name")
 
 
 def read_csv_regions(path: Path) -> RegionTable:
-    """Read a CSV of boxes or polygons.
+    """Read a CSV of boxes, points or polygons.
 
     Args:
         path: CSV with a header, in one of the layouts above; other columns are ignored.
@@ -70,6 +74,9 @@ def _layout(table: Table) -> Callable[[Mapping[str, str]], list[dict[str, Any]]]
     for columns in (_CORNERS, _SIZES):
         if all(column in table.columns for column in columns):
             return lambda row: _one_box(row, columns, finding)
+    has_sizes = any(re.sub(r"[\W_]+", "", name).casefold() in _SIZE_NAMES for name in table.columns)
+    if all(column in table.columns for column in _POINT) and not has_sizes:
+        return lambda row: _one_point(row, finding)
     nearest = _SIZES if {"width", "height"} & set(table.columns) else _CORNERS
     raise _no_columns(table.columns, nearest)
 
@@ -77,15 +84,32 @@ def _layout(table: Table) -> Callable[[Mapping[str, str]], list[dict[str, Any]]]
 def _one_box(
     row: Mapping[str, str], columns: tuple[str, ...], finding: str | None
 ) -> list[dict[str, Any]]:
+    numbers = _numbers(row, columns)
+    if not numbers:
+        return []
+    x, y, right, bottom = numbers
+    if columns == _SIZES:
+        right, bottom = x + right, y + bottom
+    return [{"box": [x, y, right, bottom], "finding": _name(row, finding)}]
+
+
+def _one_point(row: Mapping[str, str], finding: str | None) -> list[dict[str, Any]]:
+    point = _numbers(row, _POINT)
+    if not point:
+        return []
+    radius = row.get("radius", "")
+    size = {} if is_blank(radius) else {"radius": float(radius)}
+    return [{"point": point, **size, "finding": _name(row, finding)}]
+
+
+def _numbers(row: Mapping[str, str], columns: tuple[str, ...]) -> list[float]:
+    """Return the cells as numbers; nothing if all of them are empty."""
     cells = [row[column] for column in columns]
     if all(is_blank(cell) for cell in cells):
         return []
     if any(is_blank(cell) for cell in cells):
         raise _CellError(f"{', '.join(columns)} must be all filled or all empty.")
-    x, y, right, bottom = (float(cell) for cell in cells)
-    if columns == _SIZES:
-        right, bottom = x + right, y + bottom
-    return [{"box": [x, y, right, bottom], "finding": _name(row, finding)}]
+    return [float(cell) for cell in cells]
 
 
 def _listed(row: Mapping[str, str], finding: str | None) -> list[dict[str, Any]]:
@@ -139,5 +163,6 @@ def _no_columns(columns: list[str], wanted: Any) -> MonaiKDError:
     )
     return MonaiKDError(
         f"read_regions: the CSV must have the columns image, {', '.join(_CORNERS)} (or "
-        f"{', '.join(_SIZES)}; or boxes_xyxy, polygons_xy), got {', '.join(columns[:20])}.{near}"
+        f"{', '.join(_SIZES)}; or x, y, radius; or boxes_xyxy, polygons_xy), got "
+        f"{', '.join(columns[:20])}.{near}"
     )

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an expert drew: boxes, polygons and mask files become arrays here and nowhere else.
+"""What an expert drew: boxes, polygons, points and mask files become arrays here, nowhere else.
 
-A region is a mapping with one of ``box``, ``polygon`` or ``mask``, and ``finding`` (a name, or null
-when it holds for every finding). Coordinates are pixels of the stored image: x counts columns, y
-counts rows, the origin is the top left corner of the top left pixel, maxima are exclusive.
+A region is a mapping with one of ``box``, ``polygon``, ``point`` or ``mask``, and ``finding`` (a
+name, or null when it holds for every finding). Coordinates are pixels of the stored image: x counts
+columns, y counts rows, the origin is the top left corner of the top left pixel, maxima are
+exclusive. A point stands for the disk round it; without a ``radius`` that has 50/1024 of the
+image's longer side.
 
-One rule for boxes and polygons: **a pixel belongs to a region as soon as the region covers any of
-its area**. A box drawn round a marked pixel therefore still holds it, and a hairline polygon does
-not vanish.
+One rule for boxes, polygons and disks: **a pixel belongs to a region as soon as the region covers
+any of its area**. A box drawn round a marked pixel therefore still holds it, and a hairline polygon
+does not vanish.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ __all__ = ["Region", "RegionError", "region_kind", "regions_to_mask"]
 Region: TypeAlias = Mapping[str, Any]
 BoolMask: TypeAlias = npt.NDArray[np.bool_]
 
-_KINDS = ("box", "polygon", "mask")
+_KINDS = ("box", "polygon", "point", "mask")
+_RADIUS = 50 / 1024  # of a point, as a share of the longer side of its image
 
 
 class RegionError(MonaiKDError):
@@ -50,8 +53,8 @@ def regions_to_mask(
         Mask of 0 and 1, uint8, ``(C, H, W)``. A region whose finding is null fills all channels.
 
     Raises:
-        RegionError: if a region lies wholly outside the image, has no area, names an unknown
-            finding, or is a mask file of another size.
+        RegionError: if a region lies wholly outside the image, or a point does, has no area, names
+            an unknown finding, or is a mask file of another size.
 
     Example:
         >>> regions_to_mask([{"box": [1, 0, 3, 2], "finding": None}], ["opacity"], (2, 3))
@@ -62,15 +65,14 @@ def regions_to_mask(
     mask = np.zeros((len(findings), *shape), dtype=np.uint8)
     for number, region in enumerate(regions or []):
         try:
-            channels = _channels(region, findings)
-            mask[channels] |= _paint(region, shape)
+            _paint(mask[_channels(region, findings)], region)
         except MonaiKDError as error:
             raise RegionError(f"regions_to_mask: region {number}: {error}") from None
     return mask
 
 
 def region_kind(region: Region) -> str:
-    """Return how a region was drawn: ``box``, ``polygon`` or ``mask``.
+    """Return how a region was drawn: ``box``, ``polygon``, ``point`` or ``mask``.
 
     Args:
         region: one region.
@@ -99,27 +101,53 @@ def _channels(region: Region, findings: Sequence[str]) -> slice | int:
     return list(findings).index(finding)
 
 
-def _paint(region: Region, shape: tuple[int, int]) -> BoolMask:
+def _paint(channels: npt.NDArray[np.uint8], region: Region) -> None:
+    """Mark a region in ``(..., H, W)``; only the window that it fills is touched."""
     kind = region_kind(region)
+    shape: tuple[int, int] = channels.shape[-2:]
     if kind == "mask":
-        return _mask_of_file(region["mask"], shape)
-    points = _corners(region["box"]) if kind == "box" else _points(region["polygon"])
+        channels |= _mask_of_file(region["mask"], shape)
+        return
+    points = _outline(region, kind, shape)
     (x_min, y_min), (x_max, y_max) = points.min(axis=0), points.max(axis=0)
+    _check_place(kind, (x_min, y_min, x_max, y_max), shape)
+    top, left = max(math.floor(y_min), 0), max(math.floor(x_min), 0)
+    window = channels[..., top : math.ceil(y_max), left : math.ceil(x_max)]
+    if kind == "box":  # every pixel that it touches: minima rounded down, maxima rounded up
+        window[...] = 1
+        return
+    paint = _disk_mask if kind == "point" else _polygon_mask
+    inside = paint(points - (left, top), window.shape[-2:])
+    if not inside.any():
+        raise RegionError(f"the {kind} must lie in the image, got one that passes beside it.")
+    window |= inside
+
+
+def _outline(region: Region, kind: str, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Return points x, y that a region extends to: corners, or two of the square round a disk."""
+    if kind == "box":
+        return _corners(region["box"])
+    return _points(region["polygon"]) if kind == "polygon" else _square(region, shape)
+
+
+def _check_place(
+    kind: str, extent: tuple[float, float, float, float], shape: tuple[int, int]
+) -> None:
+    x_min, y_min, x_max, y_max = extent
     if x_max <= x_min or y_max <= y_min:
         raise RegionError(
             f"the {kind} must have an area, got x {x_min:g} to {x_max:g} and y {y_min:g} to "
             f"{y_max:g}. Boxes are x_min, y_min, x_max, y_max with exclusive maxima."
         )
     if x_max <= 0 or y_max <= 0 or x_min >= shape[1] or y_min >= shape[0]:
-        raise RegionError(
-            f"the {kind} (x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g}) must lie in the "
-            f"image, got an image of {shape[1]} columns (x) and {shape[0]} rows (y). Was it drawn "
-            "on a picture of another size, or are x and y exchanged?"
-        )
-    mask = _box_mask(points, shape) if kind == "box" else _polygon_mask(points, shape)
-    if not mask.any():
-        raise RegionError(f"the {kind} must lie in the image, got one that passes beside it.")
-    return mask
+        raise _outside(kind, f"(x {x_min:g} to {x_max:g}, y {y_min:g} to {y_max:g})", shape)
+
+
+def _outside(kind: str, where: str, shape: tuple[int, int]) -> RegionError:
+    return RegionError(
+        f"the {kind} {where} must lie in the image, got an image of {shape[1]} columns (x) and "
+        f"{shape[0]} rows (y). Was it drawn on a picture of another size, or are x and y exchanged?"
+    )
 
 
 def _mask_of_file(path: Any, shape: tuple[int, int]) -> BoolMask:
@@ -155,6 +183,21 @@ def _points(polygon: Any) -> npt.NDArray[np.float64]:
     return points.reshape(-1, 2)
 
 
+def _square(region: Region, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Return two opposite corners of the square round a point's disk."""
+    center = _numbers(region["point"], "point")
+    given = region.get("radius")
+    radius = _numbers(_RADIUS * max(shape) if given is None else given, "radius")
+    if center.size != 2:
+        raise RegionError(f"`point` must be x, y, got {center.size} numbers.")
+    if radius.size != 1 or radius[0] <= 0:
+        raise RegionError("`radius` must be one number above 0, in pixels, or null, got another.")
+    x, y = center
+    if not (0 <= x <= shape[1] and 0 <= y <= shape[0]):
+        raise _outside("point", f"(x {x:g}, y {y:g})", shape)
+    return np.stack([center - radius, center + radius])
+
+
 def _numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
     try:
         numbers = np.asarray(values, dtype=np.float64).ravel()
@@ -165,13 +208,14 @@ def _numbers(values: Any, what: str) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def _box_mask(corners: npt.NDArray[np.float64], shape: tuple[int, int]) -> BoolMask:
-    """Every pixel that the box touches: minima rounded down, maxima rounded up."""
-    (x_min, y_min), (x_max, y_max) = corners
-    mask = np.zeros(shape, dtype=bool)
-    rows = slice(max(math.floor(y_min), 0), max(math.ceil(y_max), 0))
-    columns = slice(max(math.floor(x_min), 0), max(math.ceil(x_max), 0))
-    mask[rows, columns] = True
+def _disk_mask(square: npt.NDArray[np.float64], shape: tuple[int, int]) -> BoolMask:
+    """Every pixel that the disk in the square touches: its nearest point is within the radius."""
+    (x, y), radius = square.mean(axis=0), (square[1, 0] - square[0, 0]) / 2
+    rows, columns = (
+        np.maximum(np.maximum(start - center, center - start - 1), 0)
+        for start, center in ((np.arange(shape[0]), y), (np.arange(shape[1]), x))
+    )
+    mask: BoolMask = columns**2 < (radius**2 - rows**2)[:, None]
     return mask
 
 

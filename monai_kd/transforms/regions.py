@@ -11,7 +11,7 @@ import torch
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from monai_kd.data import regions_to_mask
+from monai_kd.data import Region, regions_to_mask
 from monai_kd.data.mask_files import read_mask_file
 from monai_kd.utils import MonaiKDError
 
@@ -62,11 +62,16 @@ class RegionsToMaskd(MapTransform):
     expert looked at the second and found nothing. Only the second counts as annotated. A path
     under ``lung_mask`` is loaded too, to ``(1, H, W)``.
 
+    ``hidden_regions``, which training must not see, leave the item too. With ``hidden`` they become
+    ``hidden_region_mask`` and ``hidden_region_annotated``, for measurements only; the second is
+    true for the findings that they hold.
+
     Args:
         keys: item that holds the regions; absent means None.
         findings: names of the C findings, in the order of ``label``.
         image_key: image that gives the size, ``(1, H, W)``.
         lung_mask_key: path of a lung mask, or nothing.
+        hidden: whether ``hidden_regions`` are painted; absent means None, as above.
     """
 
     def __init__(
@@ -76,11 +81,13 @@ class RegionsToMaskd(MapTransform):
         findings: Sequence[str],
         image_key: str = "image",
         lung_mask_key: str = "lung_mask",
+        hidden: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys=True)
         self.findings = tuple(findings)
         self.image_key = image_key
         self.lung_mask_key = lung_mask_key
+        self.hidden = hidden
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with masks instead of regions.
@@ -90,17 +97,22 @@ class RegionsToMaskd(MapTransform):
                 which item of the datalist, never which file.
         """
         out = dict(data)
-        regions = out.pop(self.keys[0], None)
+        regions, hidden_regions = out.pop(self.keys[0], None), out.pop("hidden_regions", None)
         size = out[self.image_key].shape[-2:]
         try:
-            mask = regions_to_mask(regions, self.findings, size)
-            out["region_mask"] = torch.from_numpy(mask).to(torch.float32)
+            out["region_mask"] = self._painted(regions, size)
+            if self.hidden:
+                out["hidden_region_mask"] = self._painted(hidden_regions, size)
+                out["hidden_region_annotated"] = out["hidden_region_mask"].flatten(1).any(1)
             if isinstance(out.get(self.lung_mask_key), (str, Path)):
                 out[self.lung_mask_key] = _lung_mask(Path(out[self.lung_mask_key]), tuple(size))
         except MonaiKDError as error:
             raise MonaiKDError(f"RegionsToMaskd: {out.get('item', 'an item')}: {error}") from None
         out["region_annotated"] = torch.full((len(self.findings),), regions is not None)
         return out
+
+    def _painted(self, regions: Sequence[Region] | None, size: Sequence[int]) -> Tensor:
+        return torch.from_numpy(regions_to_mask(regions, self.findings, size)).to(torch.float32)
 
 
 def _lung_mask(path: Path, size: tuple[int, ...]) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
@@ -30,6 +31,8 @@ class SquarePadResized(MapTransform):
         keys: images, ``(C, H, W)``, float, in [0, 1].
         spatial_size: height and width of the result, in pixels.
         mask_keys: masks, ``(C, H, W)``, 0 or 1; those that an item lacks are passed over.
+        size_key: gets the size of the first image as it was, rows and columns, float32, ``(2,)``,
+            from which :func:`square_pad_geometry` finds the way back. Empty keeps none.
 
     Raises:
         ValueError: if ``spatial_size`` is below 1.
@@ -41,6 +44,7 @@ class SquarePadResized(MapTransform):
         *,
         spatial_size: int,
         mask_keys: KeysCollection = (),
+        size_key: str = "",
     ) -> None:
         super().__init__(keys)
         if spatial_size < 1:
@@ -50,6 +54,7 @@ class SquarePadResized(MapTransform):
             )
         self.spatial_size = spatial_size
         self.mask_keys = ensure_tuple(mask_keys)
+        self.size_key = size_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return a copy of ``data`` with square images and masks, plain tensors.
@@ -58,6 +63,8 @@ class SquarePadResized(MapTransform):
             data: item that holds the images and masks.
         """
         out = dict(data)
+        if self.size_key:
+            out[self.size_key] = torch.tensor(out[self.keys[0]].shape[-2:], dtype=torch.float32)
         for key in self.key_iterator(out):
             out[key] = _resize_image(_pad_to_square(plain(out[key])), self.spatial_size)
         for key in self.mask_keys:

@@ -52,6 +52,24 @@ def test_reads_sections_and_makes_paths_absolute(tmp_path):
     assert (datalist.activation, datalist.rounds) == ("sigmoid", ["unlabeled_1"])
 
 
+def test_hidden_regions_are_regions_too(tmp_path):
+    (tmp_path / "m.png").touch()
+    path = write(tmp_path, labeled=[item(hidden_regions=[{"mask": "m.png"}])])
+    datalist = load_datalist(path)
+    assert datalist.section("labeled")[0]["hidden_regions"] == [{"mask": str(tmp_path / "m.png")}]
+    moved = load_datalist(save_datalist(datalist, tmp_path / "other" / "list.json"))
+    assert moved.sections["labeled"][0]["hidden_regions"] == [{"mask": "../m.png"}]
+    (tmp_path / "m.png").unlink()
+    assert "the files of 1 of 1 items must exist" in refusal(path)
+
+
+@pytest.mark.parametrize("radius", [{}, {"radius": 2.5}, {"radius": None}])
+def test_a_point_is_a_region(tmp_path, radius):
+    region = {"point": [1, 2.5], "finding": "a"} | radius
+    path = write(tmp_path, labeled=[item(regions=[region], hidden_regions=None)])
+    assert load_datalist(path).section("labeled")[0]["regions"] == [region]
+
+
 def test_null_regions_stay_null_and_empty_stay_empty(tmp_path):
     absent = item()
     del absent["regions"]
@@ -70,6 +88,13 @@ def test_null_regions_stay_null_and_empty_stay_empty(tmp_path):
         ({"regions": [{"box": [3, 2, 1, 4]}]}, "x_min < x_max and y_min < y_max, got [3, 2, 1, 4]"),
         ({"regions": [{"box": [0, 0, 1, 1], "mask": "SECRET"}]}, "exactly one of `box`, `polygon`"),
         ({"regions": [{"box": [0, 0, 1, 1], "finding": "A"}]}, "null or one of a, b, got another"),
+        ({"regions": [{"point": [1]}]}, "`regions` 0 `point` must be two numbers x, y, got a list"),
+        ({"regions": [{"point": [1, 2], "radius": 0}]}, "`radius` must be a number above 0"),
+        ({"regions": [{"box": [0, 0, 1, 1], "radius": 2}]}, "and `radius` only with `point`, got"),
+        ({"regions": [{"point": [1, 2], "box": [0, 0, 1, 1]}]}, "`point` or `mask`"),
+        ({"hidden_regions": [{"box": [3, 2, 1, 4]}]}, "`hidden_regions` 0: `box` must have x_min"),
+        ({"hidden_regions": 3}, "a list of regions that training must not see, got 3"),
+        ({"hidden_region": []}, "must be a known name. Did you mean `hidden_regions`?"),
         ({"regions": {}}, "`regions` must be null (nobody drew), [] (looked, found nothing)"),
         (
             {"patient_id": ""},

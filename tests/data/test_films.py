@@ -17,7 +17,7 @@ from monai_kd.data import (
     read_radiograph,
     save_datalist,
 )
-from monai_kd.transforms import LoadRadiographd
+from monai_kd.transforms import LoadRadiographd, SquarePadResized
 from monai_kd.utils import MonaiKDError
 
 
@@ -123,3 +123,26 @@ def test_a_folder_of_films_may_be_called_phantom(tmp_path):
     png(tmp_path / "phantom" / "a.png")
     assert len(find_films(tmp_path / "phantom")) == 1
     assert [path.name for path in (tmp_path / "phantom").iterdir()] == ["a.png"]
+
+
+def test_size_and_format_of_the_stored_film_come_along_and_its_path_does_not(tmp_path):
+    (tmp_path / "MRN123.png").write_text("no picture")
+    films = FilmDataset(
+        [
+            {"image": str(png(tmp_path / "SMITH.png")), "id": "a"},
+            {"image": str(tmp_path / "MRN123.png"), "id": "b"},
+        ],
+        transform=Compose(
+            [
+                LoadRadiographd("image"),
+                SquarePadResized("image", spatial_size=8, size_key="stored_size"),
+            ]
+        ),
+        spatial_size=8,
+    )
+    batch = collate_items([films[0], films[1]])
+    assert batch["stored_size"][0].tolist() == [4, 4]
+    assert batch["stored_size"][1].isnan().all()
+    assert batch["format"] == ["PNG", ""]
+    assert "SMITH" not in str(batch)
+    assert "MRN123" not in str(batch)

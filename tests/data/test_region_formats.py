@@ -92,6 +92,19 @@ def test_reads_corner_and_size_as_rsna_writes_them(tmp_path):
     assert read_regions(path) == {"a": [{"box": [10, 20, 15, 26], "finding": None}], "b": []}
 
 
+def test_reads_points_with_and_without_a_radius(tmp_path):
+    path = table(tmp_path, "image,x,y,radius,finding", "a,10,20.5,6,rib", "a,1,2,,rib", "b,,,,")
+    assert read_regions(path) == {
+        "a": [
+            {"point": [10, 20.5], "radius": 6, "finding": "rib"},
+            {"point": [1, 2], "finding": "rib"},
+        ],
+        "b": [],
+    }
+    path = table(tmp_path, "image,x,y", "a,10,20")
+    assert read_regions(path) == {"a": [{"point": [10, 20], "finding": None}]}
+
+
 def test_reads_lists_in_cells_and_prefers_polygons(tmp_path):
     path = table(
         tmp_path,
@@ -121,6 +134,10 @@ def test_reads_one_name_per_listed_box(tmp_path):
         (["imag,x_min,y_min,x_max,y_max", "a,1,2,3,4"], "For `image`, you have `imag`"),
         (["image,x_min,y_min,x_max,y_max", "SECRET,1,2,,4"], "row 1: .*all filled or all empty"),
         (["image,x_min,y_min,x_max,y_max", "SECRET,1,2,SECRET,4"], "must be numbers"),
+        (["image,x,y,w,h", "a,1,2,3,4"], "must have the columns image, x_min"),
+        (["image,x,y,Width,Height", "a,1,2,3,4"], "must have the columns image, x_min"),
+        (["image,x,y", "SECRET,1,"], "row 1: x, y must be all filled or all empty"),
+        (["image,x,y,radius", "SECRET,1,2,SECRET"], "must be numbers"),
         (["image,boxes_xyxy", "SECRET,SECRET"], "row 1: `boxes_xyxy` must be a JSON list"),
         (["image,polygons_xy", 'SECRET,"[[1, 2, 3, 4]]"'], "at least 3 points x, y, got 4"),
         (["image,x_min,y_min,x_max,y_max", "a,1,2"], "row 1 must have 5 cells"),

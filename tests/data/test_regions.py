@@ -77,6 +77,67 @@ def test_a_hairline_polygon_does_not_vanish():
     assert mask.any(axis=0)[2:17].all()
 
 
+def disk_by_supersampling(center, radius, shape, factor=40):
+    """Oracle: how many of 40 x 40 places in each pixel are within the radius."""
+    at = [(np.arange(size * factor) + 0.5) / factor for size in shape]
+    x, y = center
+    fine = (at[0][:, None] - y) ** 2 + (at[1][None] - x) ** 2 < radius**2
+    return fine.reshape(shape[0], factor, shape[1], factor).sum(axis=(1, 3))
+
+
+@pytest.mark.parametrize(
+    ("center", "radius"),
+    [
+        ((9.3, 7.8), 4.6),
+        ((12.0, 9.0), 5.0),
+        ((3.5, 3.5), 0.2),
+        ((1.2, 13.1), 6.3),
+        ((0, 0), 3.3),
+        ((24, 20), 2.5),
+        ((11, 8), 60),
+    ],
+)
+def test_a_point_is_a_disk_that_holds_the_pixels_it_touches(center, radius):
+    shape = (20, 24)
+    share = disk_by_supersampling(center, radius, shape)
+    mask = paint(shape, point=list(center), radius=radius).astype(bool)
+    assert mask[share > 0].all()
+    assert (mask & (share == 0)).sum() <= 2  # slivers between two of the places
+    grown = disk_by_supersampling(center, radius * 1.02 + 0.05, shape)
+    assert not mask[grown == 0].any()
+
+
+def test_a_disk_does_not_spill_over_pixel_borders():
+    mask = paint((9, 9), point=[4, 4], radius=2)
+    assert np.argwhere(mask).min(axis=0).tolist() == [2, 2]
+    assert np.argwhere(mask).max(axis=0).tolist() == [5, 5]
+    assert mask.sum() == 16
+
+
+def test_a_point_is_x_then_y():
+    assert np.argwhere(paint((4, 9), point=[7.5, 1.5], radius=0.4)).tolist() == [[1, 7]]
+
+
+@pytest.mark.parametrize("unknown", [{}, {"radius": None}])
+@pytest.mark.parametrize("shape", [(1024, 512), (100, 1024)])
+def test_without_a_radius_it_is_50_pixels_of_1024(unknown, shape):
+    mask = paint(shape, point=[300, 40], **unknown)
+    np.testing.assert_array_equal(mask, paint(shape, point=[300, 40], radius=50))
+    half = paint((512, 300), point=[150, 20], **unknown)
+    np.testing.assert_array_equal(half, paint((512, 300), point=[150, 20], radius=25))
+
+
+def test_a_later_region_does_not_wipe_out_an_earlier_one():
+    regions = [
+        {"box": [2, 2, 5, 5]},
+        {"point": [2, 2], "radius": 1.2},
+        {"polygon": [[4, 4], [8, 4], [4, 8]]},
+    ]
+    alone = [regions_to_mask([one], ["opacity"], (9, 9)) for one in regions]
+    together = regions_to_mask(regions, ["opacity"], (9, 9))
+    np.testing.assert_array_equal(together, np.max(alone, axis=0))
+
+
 @pytest.mark.parametrize("shift", [(-4, -3), (5, 4), (-4, 4)])
 def test_a_polygon_is_clipped_to_the_image(shift):
     points = np.array([[2.0, 1.5], [8.0, 2.0], [5.0, 6.5]])
@@ -151,7 +212,15 @@ def test_a_mask_file_that_cannot_be_read_is_said_without_its_name(tmp_path, cont
         ({"box": [1, 2, "wide", 4]}, "`box` must be numbers"),
         ({"polygon": [[1, 2], [3, 4]]}, "at least 3 points"),
         ({"polygon": [[1, 2], [3, 2], [2, 2]]}, "must have an area"),
-        ({}, "exactly one of box, polygon, mask, got none"),
+        ({}, "exactly one of box, polygon, point, mask, got none"),
+        ({"point": [9.1, 2]}, r"the point \(x 9.1, y 2\) must lie in the image, got .* 9 columns"),
+        ({"point": [2, -0.1], "radius": 3}, "the point .* must lie in the image"),
+        ({"point": [2]}, "`point` must be x, y, got 1 numbers"),
+        ({"point": [2, 2], "radius": 0}, "`radius` must be one number above 0"),
+        ({"point": [2, 2], "radius": -1}, "`radius` must be one number above 0"),
+        ({"point": [2, 2], "radius": [1, 2]}, "`radius` must be one number above 0"),
+        ({"point": [2, 2], "radius": float("inf")}, "`radius` must be finite"),
+        ({"point": [2, 2], "radius": "wide"}, "`radius` must be numbers"),
         ({"box": [0, 0, 1, 1], "mask": "x.png"}, "got box, mask"),
         ({"box": [0, 0, 1, 1], "finding": "opacty"}, "Did you mean `opacity`"),
     ],

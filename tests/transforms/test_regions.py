@@ -41,6 +41,34 @@ def test_null_is_not_empty(regions, annotated):
     assert made["region_mask"].sum() == 0
 
 
+@pytest.mark.parametrize("hidden_regions", [[BOX], [], None, "absent"])
+def test_hidden_regions_never_reach_what_is_trained_on(hidden_regions):
+    told = {} if hidden_regions == "absent" else {"hidden_regions": hidden_regions}
+    made = RegionsToMaskd(findings=FINDINGS)(item(regions=None) | told)
+    assert set(made) == {"image", "label", "region_mask", "region_annotated"}
+    assert made["region_mask"].sum() == 0
+    assert not made["region_annotated"].any()
+
+
+def test_hidden_regions_are_painted_apart_when_asked_for():
+    point = {"point": [3.5, 2.5], "radius": 0.3, "finding": "opacity"}
+    made = RegionsToMaskd(findings=FINDINGS, hidden=True)(item(hidden_regions=[point]))
+    assert torch.argwhere(made["hidden_region_mask"]).tolist() == [[0, 2, 3]]
+    assert made["hidden_region_mask"].dtype == torch.float32
+    assert made["hidden_region_annotated"].tolist() == [True, False]
+    assert torch.argwhere(made["region_mask"])[:, 0].unique().tolist() == [1]
+    assert made["region_annotated"].tolist() == [True, True]
+    assert "hidden_regions" not in made
+
+
+@pytest.mark.parametrize("told", [{}, {"hidden_regions": None}, {"hidden_regions": []}])
+def test_films_without_hidden_regions_fit_into_the_same_batch(told):
+    to_mask = RegionsToMaskd(findings=FINDINGS, hidden=True)
+    batch = list_data_collate([to_mask(item(hidden_regions=[BOX])), to_mask(item() | told)])
+    assert batch["hidden_region_mask"].shape == (2, 2, 5, 7)
+    assert batch["hidden_region_annotated"].tolist() == [[False, True], [False, False]]
+
+
 def test_absent_regions_mean_that_nobody_drew():
     made = RegionsToMaskd(findings=FINDINGS)({"image": torch.zeros(1, 5, 7)})
     assert not made["region_annotated"].any()

@@ -119,3 +119,12 @@ def test_points_and_boxes_of_any_leading_shape_are_mapped():
 def test_refuses_a_size_below_one_pixel():
     with pytest.raises(ValueError, match="`spatial_size` must be at least 1 pixel, got 0"):
         SquarePadResized("image", spatial_size=0)
+
+
+@pytest.mark.parametrize("shape", [(100, 80), (7, 300)])
+def test_the_stored_size_comes_with_the_image_when_it_is_wanted(shape):
+    image = torch.zeros(1, *shape)
+    item = SquarePadResized("image", spatial_size=32, size_key="stored_size")({"image": image})
+    assert item["stored_size"].dtype == torch.float32
+    assert item["stored_size"].tolist() == list(shape)
+    assert set(SquarePadResized("image", spatial_size=32)({"image": image})) == {"image"}

@@ -6,8 +6,9 @@ can be learned from it. Three tasks:
 
 - ``"opacity"`` (hkd): each film is ``healthy``, ``bacterial`` (dense, with air in the bronchi) or
   ``viral`` (a net of septa with nodules); every opacity is drawn as a polygon.
-- ``"fracture"`` (aals): ``rib_fracture`` and ``clavicle_fracture``, independent; boxes on two
-  positive films of five, the other positives have regions null.
+- ``"fracture"`` (aals): ``rib_fracture`` and ``clavicle_fracture``, independent. Validation and
+  test films all have boxes; of the positive ``labeled`` ones about a fifth, the others have
+  regions null, and their boxes as ``hidden_regions``, which training must not see.
 - ``"tb"`` (distl): ``tuberculosis``, patchy and often with cavities at the apex; nobody drew, a
   tenth of the training films is labeled, the rest arrives in three rounds.
 
@@ -45,7 +46,8 @@ from monai_kd.utils import MonaiKDError, check_choice, write_text_atomically
 
 __all__ = ["FAKE_FAMILY_NAMES", "draw_phantom_archive"]
 
-_VERSION = 1  # raise when the same settings would draw other films
+_VERSIONS = {"opacity": 1, "fracture": 2, "tb": 1}
+"""Of each task; raise one when the same settings would draw other films of that task."""
 _MARK = "phantom.json"
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,8 @@ def draw_phantom_archive(
     """
     _check_settings(images, size, seed, task)
     root = Path(folder)
-    settings = {"version": _VERSION, "images": images, "size": size, "seed": seed, "task": task}
+    version = _VERSIONS[task]
+    settings = {"version": version, "images": images, "size": size, "seed": seed, "task": task}
     if _is_drawn(root, settings):
         return root
     write_text_atomically(root / _MARK, json.dumps(settings) + "\n")

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from monai_kd.data.phantom.geometry import Array, Pose, splat
 
-__all__ = ["RIB_HALF_WIDTH", "RIB_WIDEST", "Break", "break_box", "draw_break", "project_bones"]
+__all__ = ["RIB_HALF_WIDTH", "RIB_WIDEST", "Break", "break_box", "draw_breaks", "project_bones"]
 
 RIB_HALF_WIDTH = np.array([64, 94, 110, 119, 125, 129, 132, 133, 132, 126, 105, 70], float)
 _RIB_TOP = -120 + 21.5 * np.arange(12.0)
@@ -23,6 +23,11 @@ _RIB_DROP = np.array([26, 44, 58, 68, 76, 82, 88, 90, 86, 72, 45, 20], float)
 _RIB_END = np.pi * np.array([0.8, 0.8, 0.8, 0.8, 0.79, 0.78, 0.76, 0.72, 0.66, 0.58, 0.48, 0.34])
 RIB_WIDEST = _RIB_TOP + _RIB_DROP / 2
 """Height (mm) at which each rib is widest: the outline of the lung."""
+
+_REACH = 11.0  # millimetres along the bone in which displaced fragments return to its line
+_SEEN = 18.0  # millimetres along the bone that a box holds, to either side
+_DENSE_REACH = 7.0  # millimetres of the fragments' ends that look denser
+_DENSER = 3.5  # by this share of the bone: cortex seen end-on, and fragments that overlap
 
 
 @dataclass(frozen=True)
@@ -44,24 +49,27 @@ class Break:
     bend: float
 
 
-def draw_break(rng: np.random.Generator, kind: str) -> Break:
-    """Draw a fracture.
+def draw_breaks(rng: np.random.Generator, kind: str) -> tuple[Break, ...]:
+    """Draw the fractures of one patient: of a clavicle, or of one to three ribs of one side.
+
+    Broken ribs are three apart, so that each fracture has a box and a peak of its own.
 
     Args:
         rng: source of the draw.
         kind: ``"rib_fracture"`` or ``"clavicle_fracture"``.
     """
-    side = int(rng.integers(2))
-    sign = float(rng.choice([-1, 1]))
-    bend = sign * rng.uniform(2.0, 6.0)
+    side, sign = int(rng.integers(2)), float(rng.choice([-1, 1]))
     if kind == "clavicle_fracture":
-        return Break(
-            24 + side, rng.uniform(0.38, 0.7), sign * rng.uniform(8, 13), rng.uniform(4, 8), bend
-        )
-    at = rng.uniform(0.2, 0.45) if rng.random() < 0.8 else rng.uniform(0.75, 0.88)
-    return Break(
-        12 * side + int(rng.integers(3, 9)), at, sign * rng.uniform(8, 12), rng.uniform(4, 8), bend
-    )
+        return (_draw_break(rng, 24 + side, rng.uniform(0.38, 0.62), sign),)
+    count, at = 1 + int(rng.binomial(2, 0.4)), rng.uniform(0.24, 0.4)
+    first = 12 * side + int(rng.integers(2, 12 - 3 * count))
+    places = at + rng.uniform(-0.03, 0.03, count)
+    return tuple(_draw_break(rng, first + 3 * k, places[k], sign) for k in range(count))
+
+
+def _draw_break(rng: np.random.Generator, bone: int, at: float, sign: float) -> Break:
+    step, gap, bend = rng.uniform(9, 13), rng.uniform(8, 12), rng.uniform(2, 5)
+    return Break(bone, float(at), sign * step, gap, sign * bend)
 
 
 def project_bones(pose: Pose, shape: Array, breaks: tuple[Break, ...] = ()) -> Array:
@@ -96,11 +104,11 @@ def break_box(pose: Pose, shape: Array, broken: Break) -> tuple[float, float, fl
         broken: the fracture.
     """
     line, height, _ = _center_line(broken.bone, pose, shape)
-    distance = _distance(line, broken.at)
-    near = line[:, np.abs(distance) < 18]
-    column, row = pose.to_pixels(*near)
-    margin = (height / 2 + max(abs(broken.step), abs(broken.bend)) * 0.5) / pose.spacing
-    aside = 1 + height / 4 / pose.spacing
+    _, up, _ = _directions(line)
+    near = np.abs(_distance(line, broken.at)) < _SEEN
+    both = np.concatenate([line[:, near], _displaced(line, up, broken)[:, near]], axis=1)
+    column, row = pose.to_pixels(*both)
+    aside, margin = 1 + height / 4 / pose.spacing, height / 2 / pose.spacing
     return (
         float(column.min() - aside),
         float(row.min() - margin),
@@ -149,20 +157,33 @@ def _distance(line: Array, at: float) -> Array:
     return length
 
 
-def _tube(line: Array, height: float, mass: float, broken: Break | None) -> tuple[Array, Array]:
-    """Return points ``(3, m)`` on the cortex and inside, and the mass of each."""
+def _directions(line: Array) -> tuple[Array, Array, Array]:
+    """Return the length of each step ``(n,)`` and what is up and flat there, each ``(3, n)``."""
     tangent = np.gradient(line, axis=1)
     length = np.sqrt((tangent**2).sum(axis=0)) + 1e-9
     tangent = tangent / length
     up = np.array([[0.0], [1.0], [0.0]]) - tangent * tangent[1]
     up = up / (np.sqrt((up**2).sum(axis=0)) + 1e-9)
     flat = np.stack([tangent[k - 2] * up[k - 1] - tangent[k - 1] * up[k - 2] for k in range(3)])
+    return length, up, flat
+
+
+def _displaced(line: Array, up: Array, broken: Break) -> Array:
+    """Return the line as it runs after the fracture."""
+    distance = _distance(line, broken.at)
+    fade = np.exp(-((distance / _REACH) ** 2))
+    moved: Array = line + up * (np.where(distance > 0, broken.step, 0.0) + broken.bend) * fade
+    return moved
+
+
+def _tube(line: Array, height: float, mass: float, broken: Break | None) -> tuple[Array, Array]:
+    """Return points ``(3, m)`` on the cortex and inside, and the mass of each."""
+    length, up, flat = _directions(line)
     weight = length * mass
     if broken is not None:
-        distance = _distance(line, broken.at)
-        fade = np.exp(-((distance / 10) ** 2))
-        line = line + up * (np.where(distance > 0, broken.step, 0.0) + broken.bend) * fade
-        weight = weight * (np.abs(distance) > broken.gap / 2)
+        beyond = np.abs(_distance(line, broken.at)) - broken.gap / 2
+        weight = weight * (beyond > 0) * (1 + _DENSER * np.exp(-((beyond / _DENSE_REACH) ** 2)))
+        line = _displaced(line, up, broken)
     n = line.shape[1]
     around = 16 + 8 * (height > 15)
     # The ring is turned a little from point to point, so that sampling leaves no stripes.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from monai_kd.data.phantom.anatomy import Chest, build_chest
-from monai_kd.data.phantom.bones import Break, break_box, draw_break, project_bones
+from monai_kd.data.phantom.bones import Break, break_box, draw_breaks, project_bones
 from monai_kd.data.phantom.clutter import add_border_and_marker, draw_clutter
 from monai_kd.data.phantom.findings import (
     Patch,
@@ -38,6 +38,7 @@ class Patient:
         site: see :data:`monai_kd.data.phantom.scanner.SITES`.
         present: names of the findings that the patient has.
         mass: attenuation times square millimetres that opacities add, or else about as much haze.
+        bone: how much brighter than on a film of the lungs the bones are.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Patient:
     site: str
     present: tuple[str, ...]
     mass: float
+    bone: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def render_film(film: Film, size: int, *, with_findings: bool = True) -> Renderi
     base = chest.attenuation + _vessel_tree(pose, chest, vessels)
     base = base + draw_clutter(body_rng, film_rng, pose, chest, patient.sex)
     base = base + _veil(body_rng, pose, chest, patient.mass, diseased=bool(patches))
-    bone = float(np.exp(0.1 * shape[55] - 0.004 * max(patient.age - 50, 0)))
+    bone = patient.bone * float(np.exp(0.1 * shape[55] - 0.004 * max(patient.age - 50, 0)))
     whole = base + bone * chest.body * project_bones(pose, shape)
     seen = whole
     if with_findings and breaks:
@@ -165,9 +167,7 @@ def _findings(
         if name == "healthy":
             continue
         if name.endswith("fracture"):
-            number = 1 + int(rng.random() < 0.35) * (name == "rib_fracture")
-            drawn = {b.bone: b for b in (draw_break(rng, name) for _ in range(number))}
-            breaks.extend(drawn.values())
+            breaks += draw_breaks(rng, name)
         else:
             patches += draw_patches(rng, name)
     return patches, tuple(breaks)

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from monai_kd.data.phantom.film import Film, Patient
@@ -42,7 +45,8 @@ _PREVALENCE: dict[str, dict[str, tuple[float, ...]]] = {
 }
 _SITE_SHARE = {"north": 0.4, "south": 0.35, "harbor": 0.25}
 _MASS = {"opacity": 1300.0, "fracture": 400.0, "tb": 400.0}
-_DRAWN_SHARE = {"opacity": 1.0, "fracture": 0.4, "tb": 0.0}
+_BONE = {"opacity": 1.0, "fracture": 1.5, "tb": 1.0}  # films of ribs are taken at less voltage
+_DRAWN_SHARE = 0.2  # of the labeled films with a fracture
 
 
 def plan_films(images: int, seed: int, task: str) -> list[Film]:
@@ -68,11 +72,12 @@ def plan_films(images: int, seed: int, task: str) -> list[Film]:
     for patient, count in zip(patients, visits, strict=True):
         for visit in range(count):
             view = "AP" if rng.random() < SITES[patient.site].portable else "PA"
-            positive = any(name != "healthy" for name in patient.present)
-            drawn = task == "opacity" or not positive or rng.random() < _DRAWN_SHARE[task]
-            films.append((patient, visit, view, bool(drawn and task != "tb")))
+            if task == "tb" and patient.present:
+                rng.random()  # whether it is drawn was asked here once; the films stay as they were
+            films.append((patient, visit, view, task != "tb"))
     order = rng.permutation(len(films))  # film numbers say nothing about patients
-    return [Film(k + 1, *films[i]) for k, i in enumerate(order)]
+    planned = [Film(k + 1, *films[i]) for k, i in enumerate(order)]
+    return _drawn_in_part(planned, seed) if task == "fracture" else planned
 
 
 def plan_sections(films: list[Film], seed: int, task: str) -> dict[str, list[Film]]:
@@ -95,6 +100,19 @@ def plan_sections(films: list[Film], seed: int, task: str) -> dict[str, list[Fil
     for film in films:
         sections[section_of[film.patient.mrn]].append(film)
     return sections
+
+
+def _drawn_in_part(films: list[Film], seed: int) -> list[Film]:
+    """Let the expert draw some labeled films of each finding, and all to measure by."""
+    rng = np.random.default_rng([seed, 1 << 21])
+    labeled = plan_sections(films, seed, "fracture")["labeled"]
+    drawn = {film.number for film in films} - {f.number for f in labeled if f.patient.present}
+    for finding in TASKS["fracture"]:
+        positive = [film.number for film in labeled if finding in film.patient.present]
+        missing = math.ceil(_DRAWN_SHARE * len(positive)) - len(drawn.intersection(positive))
+        waiting = [number for number in positive if number not in drawn]
+        drawn.update(int(n) for n in rng.permutation(waiting)[: max(0, missing)])
+    return [replace(film, drawn=film.number in drawn) for film in films]
 
 
 def _plan_patients(
@@ -121,6 +139,7 @@ def _plan_patients(
                 site=str(sites[number]),
                 present=tuple(present[number]),
                 mass=_MASS[task],
+                bone=_BONE[task],
             )
         )
     return patients

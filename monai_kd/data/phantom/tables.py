@@ -88,7 +88,10 @@ def phantom_datalist(
     settings: Mapping[str, Any],
     pixel_hashes: Mapping[int, str],
 ) -> Datalist:
-    """Return the datalist; items of unlabeled sections keep their truth as ``hidden_label``.
+    """Return the datalist; what is kept from training stands there under a name of its own.
+
+    Items of unlabeled sections keep their truth as ``hidden_label``; films of task ``"fracture"``
+    that the expert did not draw keep their boxes as ``hidden_regions``.
 
     Args:
         folder: the archive.
@@ -119,6 +122,8 @@ def phantom_datalist(
             }
             if hidden:
                 item["hidden_label"] = label
+            elif task == "fracture" and not film.drawn:
+                item["hidden_regions"] = regions[film.number]
             if film.number in pixel_hashes:
                 item["pixel_sha256"] = pixel_hashes[film.number]
             sections[name].append(item)
