@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,17 @@ from torch import Tensor, nn
 from monai_kd.explain import explain
 from monai_kd.handlers.localization_tables import (
     FilmCandidates,
-    localization_summary,
+    films_by_finding,
+    localize,
     match_films,
     remove_localization,
-    write_localization,
 )
 from monai_kd.handlers.predictions import probabilities, unread
-from monai_kd.metrics import Candidates, candidate_boxes, find_candidates
+from monai_kd.metrics import candidate_boxes, find_candidates
 from monai_kd.utils.distributed import gather_objects, is_main_process
 
-__all__ = ["Localization", "lesion_boxes"]
+__all__ = ["Localization", "film_name", "lesion_boxes", "scored_findings"]
 
-_log = logging.getLogger(__name__)
 _LOWEST = 0.001  # score below which a peak is no candidate: it could only be a false positive
 _MOST = 20  # candidates of one map
 
@@ -110,9 +108,8 @@ class Localization:
         batch, output = engine.state.batch, engine.state.output
         if "region_mask" not in batch or "label" not in batch:
             return
-        drawn = batch["region_mask"].flatten(2).any(2) & batch["region_annotated"]
-        scored = torch.where(drawn, batch["label"] != 0, batch["label"] == 0).cpu()
-        scored &= ~unread(batch, len(scored))[:, None] & self._may_have_lesions
+        drawn, scored = scored_findings(batch)
+        scored &= self._may_have_lesions
         columns = scored.any(0).nonzero()[:, 0]
         if not len(columns):
             return
@@ -126,7 +123,7 @@ class Localization:
             self._films.append(
                 FilmCandidates(
                     index=int(batch["index"][film]),
-                    name=_name(batch, film),
+                    name=film_name(batch, film),
                     patient_id=batch["patient_id"][film] if "patient_id" in batch else None,
                     finding=finding,
                     lesion_box=lesion_boxes(mask),
@@ -155,31 +152,34 @@ class Localization:
             remove_localization(self.folder)
 
     def _finish(self, engine: Engine) -> None:
-        every = [film for share in gather_objects(self._films) for film in share]
+        films = films_by_finding(gather_objects(self._films))
         self._films = []
         if not is_main_process() or not engine.state.summary:
             return
-        once = {(film.finding, film.index): film for film in every}
-        matched: dict[int, tuple[Sequence[FilmCandidates], Candidates]] = {}
-        for column in range(len(self.findings)):
-            films = [once[key] for key in sorted(once) if key[0] == column]
-            if any(len(film.lesion_box) for film in films):
-                matched[column] = films, match_films(films, rule=self.rule)
-        if not matched:
-            return
-        write_localization(self.folder, self.findings, matched)
-        engine.state.summary["localization"] = {
-            self.findings[column]: localization_summary(films, found, rule=self.rule)
-            for column, (films, found) in matched.items()
+        matched = {
+            column: (mine, match_films(mine, rule=self.rule))
+            for column, mine in films.items()
+            if any(len(film.lesion_box) for film in mine)
         }
-        for name, result in engine.state.summary["localization"].items():
-            _log.info(
-                "Localization of %s: FROC score %.3f, %d lesions on %d films.",
-                name,
-                result["froc_score"],
-                result["lesions"],
-                result["images"],
-            )
+        if matched:
+            results = localize(self.folder, self.findings, matched, rule=self.rule)
+            engine.state.summary["localization"] = results
+
+
+def scored_findings(batch: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return where an expert drew a region, and which films are scored for which finding.
+
+    Args:
+        batch: with ``label``, ``region_mask`` and ``region_annotated``; ``problem`` if any film
+            could not be read.
+
+    Returns:
+        ``drawn`` and ``scored``, bool, ``(B, C)``, on the CPU. Scored are films without the finding
+        and those where it is present and drawn.
+    """
+    drawn = batch["region_mask"].flatten(2).any(2) & batch["region_annotated"]
+    scored = torch.where(drawn, batch["label"] != 0, batch["label"] == 0).cpu()
+    return drawn.cpu(), scored & ~unread(batch, len(scored))[:, None]
 
 
 def lesion_boxes(mask: Tensor) -> NDArray[np.float32]:
@@ -204,5 +204,11 @@ def lesion_boxes(mask: Tensor) -> NDArray[np.float32]:
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def _name(batch: dict[str, Any], film: int) -> str:
+def film_name(batch: Mapping[str, Any], film: int) -> str:
+    """Return the salted id of one film of a batch, or its number where the items carry none.
+
+    Args:
+        batch: with ``id`` or ``index``.
+        film: place in the batch.
+    """
     return str(batch["id"][film]) if "id" in batch else f"film_{int(batch['index'][film])}"

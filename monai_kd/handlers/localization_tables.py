@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,15 @@ from monai_kd.utils import write_text_atomically
 
 __all__ = [
     "FilmCandidates",
+    "films_by_finding",
     "localization_summary",
+    "localize",
     "match_films",
     "remove_localization",
     "write_localization",
 ]
+
+_log = logging.getLogger(__name__)
 
 _TABLES = ("candidates.csv", "lesions.csv")
 _CURVE_POINTS = 200
@@ -71,6 +76,51 @@ class FilmCandidates:
     peak: NDArray[np.float32]
     box: NDArray[np.float32]
     score: NDArray[np.float32]
+
+
+def films_by_finding(shares: Iterable[Sequence[FilmCandidates]]) -> dict[int, list[FilmCandidates]]:
+    """Return the films of each finding that has any, in their order, each film once.
+
+    Args:
+        shares: the films of each process; some were given to two, to make the shares even.
+    """
+    once = {(film.finding, film.index): film for share in shares for film in share}
+    films: dict[int, list[FilmCandidates]] = {}
+    for key in sorted(once):
+        films.setdefault(key[0], []).append(once[key])
+    return films
+
+
+def localize(
+    folder: Path,
+    findings: Sequence[str],
+    matched: Mapping[int, tuple[Sequence[FilmCandidates], Candidates]],
+    *,
+    rule: str,
+) -> dict[str, dict[str, Any]]:
+    """Write the tables, tell the log, and return the summary of each finding by its name.
+
+    Args:
+        folder: the run directory.
+        findings: names of the C findings.
+        matched: films and their :class:`~monai_kd.metrics.Candidates`, by column of the finding;
+            each with a lesion.
+        rule: the rule that they were matched by.
+    """
+    write_localization(folder, findings, matched)
+    results = {
+        findings[column]: localization_summary(films, found, rule=rule)
+        for column, (films, found) in matched.items()
+    }
+    for name, result in results.items():
+        _log.info(
+            "Localization of %s: FROC score %.3f, %d lesions on %d films.",
+            name,
+            result["froc_score"],
+            result["lesions"],
+            result["images"],
+        )
+    return results
 
 
 def match_films(films: Sequence[FilmCandidates], *, rule: str) -> Candidates:

@@ -173,6 +173,7 @@ class AALSLoss(nn.Module):
             hint="Give `region_mask` one channel per finding, and the network as many maps.",
         )
         logits = student_map_logits.float()
+        target = target * roles.drawn[:, :, None, None]  # a region of an absent finding is none
         weight = 1 + (self.positive_weight - 1) * target
         cells = F.binary_cross_entropy_with_logits(logits, target, weight, reduction="none")
         loss = _mean_of_maps(cells, roles.drawn | roles.absent)

@@ -57,7 +57,7 @@ def map_roles(label: Tensor, region_mask: Tensor, region_annotated: Tensor) -> M
         region_mask=region_mask[:, :, 0, 0],
         hint="Each has one column per finding.",
     )
-    marked = region_mask.flatten(2).any(2)
+    marked = region_mask.flatten(2).any(2).bool()  # any of uint8 is uint8
     looked = region_annotated.bool()
     drawn = marked & looked & (label != 0)  # NaN is not 0: what an expert drew is there
     absent = (label == 0) | (looked & ~marked & label.isnan())
@@ -67,7 +67,8 @@ def map_roles(label: Tensor, region_mask: Tensor, region_annotated: Tensor) -> M
 def region_targets(region_mask: Tensor, size: torch.Size) -> Tensor:
     """Return regions in the cells of a map: 1 where the middle of a cell is inside.
 
-    A region that holds no middle of a cell would vanish; all cells that it touches are 1 then.
+    A region that holds no middle of a cell would vanish; the cells that it touches are 1 then: all
+    touched cells that have no cell with its middle inside beside them.
 
     Args:
         region_mask: 0 or 1, ``(B, C, H, W)``.
@@ -81,5 +82,5 @@ def region_targets(region_mask: Tensor, size: torch.Size) -> Tensor:
         return mask
     middle = F.interpolate(mask, tuple(size), mode="nearest-exact")
     touched = F.adaptive_max_pool2d(mask, tuple(size))
-    vanished = ~middle.flatten(2).any(2)
-    return torch.where(vanished[:, :, None, None], touched, middle)
+    beside = F.max_pool2d(middle, 3, stride=1, padding=1)
+    return torch.where(beside > 0, middle, touched)

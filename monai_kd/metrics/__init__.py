@@ -11,6 +11,7 @@ from monai_kd.metrics.calibration import brier_score, calibration_summary, relia
 from monai_kd.metrics.calibration_error import expected_calibration_error
 from monai_kd.metrics.classification import classification_summary
 from monai_kd.metrics.coco import average_precision
+from monai_kd.metrics.coco_results import coco_results
 from monai_kd.metrics.collapse import (
     distribution_entropy,
     effective_rank,
@@ -21,6 +22,10 @@ from monai_kd.metrics.collapse import (
 from monai_kd.metrics.curves import curves_png, draw_curves, read_metrics
 from monai_kd.metrics.decision_regions import RegionAgreement, decision_region_summary
 from monai_kd.metrics.delong import auroc_and_influence, auroc_difference, auroc_interval
+from monai_kd.metrics.detection_thresholds import (
+    DetectionThresholds,
+    choose_detection_thresholds,
+)
 from monai_kd.metrics.froc import FROC_RATES, FrocCurve, froc_curve, recall_at
 from monai_kd.metrics.froc_score import froc_difference, froc_score
 from monai_kd.metrics.health_curves import draw_health, read_health
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from monai_kd.metrics.candidates import candidate_boxes, find_candidates, fixed_boxes
     from monai_kd.metrics.cumulative import AUROCMetric, ScoreMetric
     from monai_kd.metrics.knn import knn_scores
+    from monai_kd.metrics.top_candidates import top_candidates
 
 __all__ = [
     "FALSE_POSITIVE",
@@ -74,6 +80,7 @@ __all__ = [
     "SCORES",
     "AUROCMetric",
     "Candidates",
+    "DetectionThresholds",
     "Difference",
     "FrocCurve",
     "Interval",
@@ -96,8 +103,10 @@ __all__ = [
     "brier_score",
     "calibration_summary",
     "candidate_boxes",
+    "choose_detection_thresholds",
     "choose_threshold",
     "classification_summary",
+    "coco_results",
     "curves_png",
     "decision_region_summary",
     "distribution_entropy",
@@ -137,6 +146,7 @@ __all__ = [
     "seeds_summary",
     "subgroup_masks",
     "subgroup_table",
+    "top_candidates",
     "wafroc",
     "wafroc_difference",
 ]
@@ -149,6 +159,7 @@ _LATE = {
     "AUROCMetric": "cumulative",
     "ScoreMetric": "cumulative",
     "knn_scores": "knn",
+    "top_candidates": "top_candidates",
 }
 
 

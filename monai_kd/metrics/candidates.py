@@ -52,7 +52,7 @@ def find_candidates(  # without `*`: TorchScript takes no keyword-only defaults
             "find_candidates: `radius` and `max_candidates` must be at least 1, got "
             f"{radius} and {max_candidates}. The radius is in pixels of the map."
         )
-    bad = int(torch.isnan(heat).sum())
+    bad = int(torch.isnan(heat).sum()) if bool(torch.isnan(heat.sum())) else 0  # counted if any
     if bad > 0:
         raise ValueError(
             f"find_candidates: `heat` must hold numbers, got {bad} pixels that are NaN. "

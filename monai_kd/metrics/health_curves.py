@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The curves of ``health.csv``: a row of panels per phase (initial, round_1, ...)."""
+"""The curves of ``health.csv``: a row of panels per phase (initial, round_1, second_stage, ...)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,24 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_health", "read_health"]
 
-_PANELS = {
+_PANELS: dict[str, tuple[str, ...]] = {
     "self-supervision": ("information", "teacher_entropy"),
     "features": ("effective_rank", "similarity"),
     "pseudo labels": ("positive_", "agreement"),
 }
+_MAP_PANELS: dict[str, tuple[str, ...]] = {
+    "the teacher on positive films": ("above_center_", "peak_"),
+    "what sharpening adds": ("sharpened_mass_",),
+    "right, and how much it counts": ("precision_", "distillation_share"),
+}
+_WORDS = {
+    "above_center": "peak above the center, share of films:",
+    "peak": "mean peak:",
+    "sharpened_mass": "share of the teacher's mass:",
+    "precision": "share in hidden regions:",
+    "distillation_share": "distillation, share of the loss",
+}
+_MAY_PASS_1 = ("information", "effective_rank", "sharpened_mass_")
 
 
 def read_health(health_csv: str | os.PathLike[str]) -> dict[str, dict[str, list[float]]]:
@@ -74,14 +87,28 @@ def draw_health(health_csv: str | os.PathLike[str], png: str | os.PathLike[str])
         )
     figure = Figure(figsize=(10, 0.3 + 2.6 * len(phases)), layout="constrained", dpi=150)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(phases), len(_PANELS), squeeze=False)
+    axes = figure.subplots(len(phases), 3, squeeze=False)
     for row, (phase, columns) in zip(axes, phases.items(), strict=True):
-        for axis, (title, names) in zip(row, _PANELS.items(), strict=True):
+        for axis, (title, names) in zip(row, _panels(columns).items(), strict=True):
             _draw_panel(axis, columns, names)
             axis.set_title(f"{phase}: {title}" if phase else title, loc="left", color=_INK)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(png, lambda file: file.write(buffer.getvalue()))
+
+
+def _panels(columns: dict[str, list[float]]) -> dict[str, tuple[str, ...]]:
+    """What is drawn of a phase: pseudo labels of maps are others than those of films."""
+    of_maps = any(not math.isnan(value) for value in columns.get("pseudo_maps", []))
+    return _MAP_PANELS if of_maps else _PANELS
+
+
+def _in_words(name: str) -> str:
+    """What a reader calls a column."""
+    for start, words in _WORDS.items():
+        if name.startswith(start):
+            return f"{words} {name.removeprefix(start).strip('_')}".strip()
+    return name.replace("_", " ")
 
 
 def _draw_panel(axis: Axes, columns: dict[str, list[float]], names: tuple[str, ...]) -> None:
@@ -91,8 +118,8 @@ def _draw_panel(axis: Axes, columns: dict[str, list[float]], names: tuple[str, .
         if name.startswith(names) and not all(math.isnan(value) for value in values)
     }
     for number, (name, values) in enumerate(drawn.items()):
-        label, divisor = name.replace("_", " "), 1.0
-        if name in ("information", "effective_rank"):  # the only ones that pass 1
+        label, divisor = _in_words(name), 1.0
+        if name.startswith(_MAY_PASS_1):
             divisor = max(v for v in values if not math.isnan(v)) or 1.0
             label = f"{label} (1 is {divisor:.2g})"
         axis.plot(

@@ -59,6 +59,7 @@ class ResNetBackbone(Backbone, ResNet):
         norm: str = "batch",
     ) -> None:
         check_choice("ResNetBackbone", "norm", norm, _NORMS)
+        self.norm = norm  # before the stages are made
         super().__init__(
             block=block,
             layers=layers,
@@ -73,6 +74,10 @@ class ResNetBackbone(Backbone, ResNet):
         self.num_features = 8 * width * (4 if block == "bottleneck" else 1)
         self.feature_map = nn.Identity()
         self.dropout = nn.Dropout(dropout)
+
+    def _make_layer(self, *args: Any, **kwargs: Any) -> nn.Sequential:
+        """Make a stage; MONAI's constructor forgets to pass ``norm`` on to it."""
+        return super()._make_layer(*args, **kwargs | {"norm": _NORMS[self.norm]})
 
     @torch.jit.export
     def forward_features(self, image: Tensor) -> Tensor:
