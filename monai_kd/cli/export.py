@@ -18,7 +18,8 @@ example:
   python -m monai_kd export bundles/cxr_hkd_classification/models
 
 Both files are made by MONAI's `ckpt_export` and `onnx_export`, and compared with the model on
-random images: the largest difference of any logit is printed."""
+random images: the largest difference of any logit, probability or score is printed, and, of a
+model that gives candidates, how many of their boxes lie elsewhere."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -64,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     bundle = args.bundle or repository() / "bundles" / named
     _check_bundle(Path(bundle))
     for exported in export_model(args.run_dir, bundle_root=bundle, formats=tuple(args.formats)):
-        sys.stdout.write(f"{exported.path}: largest difference {exported.largest_difference:.2g}\n")
+        said = f"{exported.path}: largest difference {exported.largest_difference:.2g}"
+        if exported.boxes:
+            said += f", {exported.moved_boxes} of {exported.boxes} boxes elsewhere"
+        sys.stdout.write(f"{said}\n")
     return 0
 
 

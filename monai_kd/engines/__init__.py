@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who asks whom in one iteration."""
 
+from monai_kd.engines.candidate_network import CandidateNetwork
 from monai_kd.engines.chosen_loss import ChosenLoss
 from monai_kd.engines.delivered import load_model, run_with_model
 from monai_kd.engines.evolution import RoundSettings, SelfEvolution
@@ -22,6 +23,7 @@ from monai_kd.engines.views_prepare_batch import ViewsPrepareBatch
 
 __all__ = [
     "METHODS",
+    "CandidateNetwork",
     "ChosenLoss",
     "DistillationTrainer",
     "ExportedModel",

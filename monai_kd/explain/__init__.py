@@ -16,6 +16,7 @@ from monai_kd.explain.attention import (
 )
 from monai_kd.explain.cam import FeatureClassifier, grad_cam, grad_cam_plus_plus
 from monai_kd.explain.control import with_random_weights
+from monai_kd.explain.detection_map import MapClassifier, detection_map
 from monai_kd.explain.methods import EXPLAIN_METHODS, choose_method, explain
 from monai_kd.explain.overlay import HEAT_COLORS, heat_colors, overlay
 
@@ -25,11 +26,13 @@ __all__ = [
     "OVERLAP_THRESHOLDS",
     "AttentionClassifier",
     "FeatureClassifier",
+    "MapClassifier",
     "attention_maps",
     "attention_relevance",
     "attention_rollout",
     "best_threshold_iou",
     "choose_method",
+    "detection_map",
     "explain",
     "grad_cam",
     "grad_cam_plus_plus",

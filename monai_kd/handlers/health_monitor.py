@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import os
@@ -17,8 +15,9 @@ from ignite.engine import Engine, Events
 
 from monai_kd.handlers.health_rules import Look, find_collapse
 from monai_kd.handlers.health_signals import HealthWindow
+from monai_kd.handlers.phase_table import append_row
 from monai_kd.metrics import draw_health
-from monai_kd.utils import TrainingCollapseError, check_choice, write_text_atomically
+from monai_kd.utils import TrainingCollapseError, check_choice
 from monai_kd.utils.distributed import is_main_process, said_by_main_process
 
 __all__ = ["HealthMonitor"]
@@ -162,7 +161,7 @@ class HealthMonitor:
             return  # nothing of this phase says how it is
         self.rows.append(self._row(iteration, signals))
         if self.folder is not None and is_main_process():
-            self._write(self.folder / "health.csv", self.rows[-1])
+            append_row(self.folder / "health.csv", self.rows[-1])
         if iteration <= self.burn_in:
             return
         self._looks.append(Look(iteration, signals))
@@ -199,19 +198,6 @@ class HealthMonitor:
             row |= {"drift": max(known)} if known else {}
         return row
 
-    def _write(self, path: Path, row: dict[str, Any]) -> None:
-        rows: list[dict[str, Any]] = []
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows += [earlier for earlier in csv.DictReader(file) if _stays(earlier, row)]
-        rows.append({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        text = io.StringIO()
-        names = list(dict.fromkeys(name for entry in rows for name in entry))
-        writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text_atomically(path, text.getvalue())
-
     def _draw(self, engine: Engine) -> None:
         if self.folder is not None and is_main_process() and self.rows:
             draw_health(self.folder / "health.csv", self.folder / "health.png")
@@ -222,7 +208,3 @@ def _films(engine: Engine) -> int:
     batch = engine.state.batch
     values = batch.values() if isinstance(batch, dict) else [batch]
     return next((len(v) for v in values if isinstance(v, torch.Tensor) and v.ndim), 1)
-
-
-def _stays(earlier: dict[str, str], row: dict[str, Any]) -> bool:
-    return earlier["phase"] != row["phase"] or int(earlier["iteration"]) < int(row["iteration"])

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from monai_kd.handlers.device_sums import DeviceSums
 from monai_kd.metrics import (
     distribution_entropy,
     effective_rank,
@@ -41,7 +41,7 @@ class HealthWindow:
     """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._sums = DeviceSums()
         self._counts: dict[str, int] = {}
 
     @torch.no_grad()
@@ -71,9 +71,9 @@ class HealthWindow:
             ``effective_temperature``, ``pseudo_positive`` and ``pseudo_probability`` (C values
             each), ``agreement``, and ``films``, how many the last three are the mean of.
         """
-        sums = _of_all_processes(self._sums)
+        sums = self._sums.read()
         counts = {name: count * world_size() for name, count in self._counts.items()}
-        self._sums, self._counts = {}, {}
+        self._counts = {}
         means = {name: sums[name] / counts[name] for name in _MEANS if name in sums}
         signals = {name: mean.reshape(-1).tolist() for name, mean in means.items()}
         marginal = signals.pop("teacher_marginal", None)
@@ -101,7 +101,7 @@ class HealthWindow:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums so far, for a checkpoint."""
-        return {"sums": {k: v.cpu() for k, v in self._sums.items()}, "counts": dict(self._counts)}
+        return {"sums": self._sums.state_dict(), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint.
@@ -109,25 +109,9 @@ class HealthWindow:
         Args:
             state: what :meth:`state_dict` returned.
         """
-        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+        self._sums.load_state_dict(state["sums"])
+        self._counts = dict(state["counts"])
 
     def _add(self, name: str, value: Tensor, count: int, weight: int | None = None) -> None:
-        value = value.detach().float() * (count if weight is None else weight)
-        self._sums[name] = (
-            self._sums[name].to(value.device) + value if name in self._sums else value
-        )
+        self._sums.add(name, value.detach().float() * (count if weight is None else weight))
         self._counts[name] = self._counts.get(name, 0) + count
-
-
-def _of_all_processes(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add up over the processes, and bring everything to the host in one copy."""
-    if not sums:
-        return {}
-    flat = torch.cat([value.reshape(-1) for value in sums.values()])
-    if world_size() > 1:
-        dist.all_reduce(flat)
-    pieces = torch.split(flat.cpu(), [value.numel() for value in sums.values()])
-    return {
-        name: piece.reshape(value.shape).double()
-        for (name, value), piece in zip(sums.items(), pieces, strict=True)
-    }

@@ -10,7 +10,7 @@ import numpy as np
 
 from monai_kd.report.caveats import films_without_patient
 from monai_kd.report.claim_answer import Answer, known, not_known, partly
-from monai_kd.report.common import METHODS, summary_of
+from monai_kd.report.common import is_detector, method_name, summary_of
 from monai_kd.report.rare import pooled_text
 from monai_kd.report.run_files import RunFiles
 
@@ -42,11 +42,11 @@ def kind(run: RunFiles) -> Answer:
     Args:
         run: what the run directory holds.
     """
-    backbone, method = run.config.get("backbone"), run.config.get("method")
+    backbone, method = run.config.get("backbone"), method_name(run)
     if not backbone and not method:
         return not_known()
-    how = METHODS.get(str(method), str(method or "training"))
-    return partly(f"Deep learning: {how}, {backbone or 'unknown network'}. The title is yours.")
+    network = backbone or "unknown network"
+    return partly(f"Deep learning: {method or 'training'}, {network}. The title is yours.")
 
 
 def design(run: RunFiles) -> Answer:
@@ -71,7 +71,8 @@ def goal(run: RunFiles) -> Answer:
         return not_known()
     activation = run.config.get("activation") or summary_of(run).get("activation")
     how = "exactly one for each film" if activation == "softmax" else "each on its own"
-    return known(f"Build and test a classifier of radiographs: {', '.join(findings)}; {how}.")
+    what = "a detector on" if is_detector(run) else "a classifier of"
+    return known(f"Build and test {what} radiographs: {', '.join(findings)}; {how}.")
 
 
 def sources(run: RunFiles) -> Answer:

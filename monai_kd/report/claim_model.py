@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from monai_kd.report.claim_answer import Answer, known, not_known, partly
-from monai_kd.report.common import METHODS
+from monai_kd.report.common import is_detector, method_name
 from monai_kd.report.run_files import RunFiles
 
 __all__ = [
@@ -18,7 +18,16 @@ __all__ = [
     "training",
 ]
 
-_TRAINING = ("max_epochs", "teacher_epochs", "batch_size", "learning_rate", "augmentation", "seed")
+_TRAINING = (
+    "max_epochs",
+    "teacher_epochs",
+    "first_stage_epochs",
+    "batch_size",
+    "learning_rate",
+    "second_learning_rate",
+    "augmentation",
+    "seed",
+)
 
 
 def model(run: RunFiles) -> Answer:
@@ -30,10 +39,11 @@ def model(run: RunFiles) -> Answer:
     backbone = run.config.get("backbone")
     if not backbone:
         return not_known()
-    method = METHODS.get(str(run.config.get("method")), str(run.config.get("method") or ""))
+    method = method_name(run)
     size = run.config.get("spatial_size")
     image = f"one gray image of {size} x {size} pixels" if size else "one gray image"
-    return known(f"{backbone} on {image}. {method}. All settings are recorded.")
+    maps = " with a feature pyramid and one map per finding" if is_detector(run) else ""
+    return known(f"{backbone}{maps} on {image}. {method}. All settings are recorded.")
 
 
 def software(run: RunFiles) -> Answer:

@@ -18,13 +18,16 @@ __all__ = [
     "block",
     "chosen_on_judged",
     "data_uri",
+    "is_detector",
     "is_interval",
     "is_number",
     "judged_on",
     "last_part",
     "limits_or_none",
     "main_section",
+    "map_limit",
     "map_name",
+    "method_name",
     "patients_unknown",
     "scale_start",
     "summary_of",
@@ -43,14 +46,23 @@ METHODS = {
     "self_training": "Self-training without self-supervision",
     "fixmatch": "FixMatch-style",
     "mean_teacher": "Mean Teacher",
+    "aals": "AALS: adaptive asymmetric label sharpening",
+    "symmetric": "Label sharpening that also lowers (symmetric)",
+    "constant": "Label sharpening of constant strength",
+    "hard": "Hard pseudo labels",
 }
 """What a reader calls the methods."""
 
+_OF_DETECTORS = {
+    "mean_teacher": "Mean Teacher: maps of the teacher as they are",
+    "supervised": "Supervised on drawn films and films without the finding",
+}
 
 _MAPS = {
     "grad_cam++": "Grad-CAM++",
     "rollout": "attention rollout",
     "relevance": "gradient-weighted attention",
+    "map": "the detector's own",
 }
 
 
@@ -61,6 +73,46 @@ def map_name(method: Any) -> str:
         method: as in :func:`monai_kd.explain.explain`, or None.
     """
     return _MAPS.get(str(method), "Grad-CAM")
+
+
+def is_detector(run: RunFiles) -> bool:
+    """Return whether the network answers with maps of its own, from which its scores are read.
+
+    Args:
+        run: the run that the page is about.
+    """
+    if str(run.config.get("bundle") or "").endswith("_detection"):
+        return True
+    found = block(run, "decision_regions")
+    return isinstance(found, dict) and found.get("method") == "map"
+
+
+def method_name(run: RunFiles, unknown: str = "") -> str:
+    """Return what a reader calls the method of a run.
+
+    Args:
+        run: the run that the page is about.
+        unknown: said where the run does not tell.
+    """
+    method = str(run.config.get("method") or "")
+    names = METHODS | (_OF_DETECTORS if is_detector(run) else {})
+    return names.get(method, method or unknown)
+
+
+def map_limit(run: RunFiles) -> str:
+    """Return what a map of this run cannot say.
+
+    Args:
+        run: the run that the page is about.
+    """
+    if is_detector(run):
+        return (
+            "A box shows where this network places the finding. It can be wrong there, and where "
+            "no box is, there may be one all the same."
+        )
+    return (
+        "A heat map shows what moves this network's answer. It does not show what is on the film."
+    )
 
 
 def data_uri(picture: bytes) -> str:

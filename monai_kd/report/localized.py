@@ -21,7 +21,7 @@ from monai_kd.metrics import (
 from monai_kd.report.gains import Gain
 from monai_kd.utils import MonaiKDError
 
-__all__ = ["has_localization", "localized_gains"]
+__all__ = ["has_localization", "localized_gains", "run_candidates"]
 
 _BOX = ("x_min", "y_min", "x_max", "y_max")
 _COLUMNS = {
@@ -72,6 +72,22 @@ def localized_gains(ours: Path, theirs: Path) -> list[Gain]:
             found = froc_difference(one, other)
             gains.append(Gain("froc_score", "finding", finding, len(films), mine, their, found))
     return gains
+
+
+def run_candidates(folder: Path) -> dict[str, Candidates]:
+    """Return the candidates of one run by finding, matched to the lesions.
+
+    Args:
+        folder: the run directory; it :func:`has_localization`.
+
+    Raises:
+        MonaiKDError: if a table is not what it should be.
+    """
+    candidates, lesions = (_by_finding(_table(folder / name)) for name in _COLUMNS)
+    return {
+        finding: _candidates(candidates.get(finding, []), _films(rows, rows))
+        for finding, rows in lesions.items()
+    }
 
 
 def _table(path: Path) -> _Rows:

@@ -20,7 +20,7 @@ from monai_kd.report.caveats import (
     seen_before,
     shared_note,
 )
-from monai_kd.report.common import METHODS, block, main_section
+from monai_kd.report.common import block, main_section, map_limit, method_name
 from monai_kd.report.markdown import cell, number, span, table, with_ci
 from monai_kd.report.rare import SMALLEST_GROUP
 from monai_kd.report.run_files import RunFiles, read_run
@@ -39,7 +39,6 @@ _ALWAYS = (
     "the same way of labeling. On another site they can be far lower.",
     "One training run is one draw. Before a difference between methods is believed, it needs "
     "several seeds.",
-    "A heat map shows what moves this network's answer. It does not show what is on the film.",
 )
 
 
@@ -73,8 +72,7 @@ def _told(tell: Callable[[RunFiles], list[str]], run: RunFiles) -> list[str]:
 
 
 def _name(run: RunFiles) -> str:
-    method = str(run.config.get("method") or "")
-    return METHODS.get(method, method or "training run")
+    return method_name(run, "training run")
 
 
 def _details(run: RunFiles) -> list[str]:
@@ -218,7 +216,7 @@ def _subgroups(run: RunFiles) -> list[str]:
 
 
 def _limits(run: RunFiles) -> list[str]:
-    return [f"- {cell(limit)}" for limit in (*making.limits(run, None), *_ALWAYS)]
+    return [f"- {cell(limit)}" for limit in (*making.limits(run, None), *_ALWAYS, map_limit(run))]
 
 
 def _hashes(run: RunFiles) -> list[str]:

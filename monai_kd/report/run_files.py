@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 _WIDEST = 1000  # pixels of a picture on the page
 _LARGE = 60_000  # bytes of a PNG
 _MOST = 40  # pictures read
-_BUDGET = 900_000  # bytes of a folder's pictures: three folders in base64 leave room in 5 MB
+_BOXES = 6  # films with boxes
+_BUDGET = 900_000  # bytes of a folder's pictures: four folders in base64 stay below 5 MB
 _TABLES = ("predictions.csv", "candidates.csv", "lesions.csv")
 _HASHED = ("model.pt", "predictions.csv", "validation_predictions.csv", "evaluation.json")
 
@@ -38,6 +39,7 @@ class RunFiles:
         curves: the training curves as PNG, or None.
         pictures: films of ``pictures/`` by stem, re-encoded, so that no text in them travels.
         worst: films of ``pictures/worst/``, likewise.
+        boxes: films of ``detections/`` with boxes, likewise, as far as the page shows them.
         hashes: SHA-256 by the name of the file that it is of.
         foreign: why a table that is there is not of this evaluation, by its name.
     """
@@ -49,6 +51,7 @@ class RunFiles:
     curves: bytes | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
     worst: dict[str, bytes] = field(default_factory=dict)
+    boxes: dict[str, bytes] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     foreign: dict[str, str] = field(default_factory=dict)
 
@@ -76,6 +79,7 @@ def read_run(folder: Path) -> RunFiles:
         curves=_tried(folder / "metrics.csv", curves_png),
         pictures=_pictures(folder / "pictures") if with_pictures else {},
         worst=_pictures(folder / "pictures" / "worst") if with_pictures else {},
+        boxes=_pictures(folder / "detections", "film_*.png", most=_BOXES) if with_pictures else {},
         hashes=_hashes(folder),
         foreign=foreign,
     )
@@ -117,11 +121,12 @@ def _json_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _pictures(folder: Path) -> dict[str, bytes]:
+def _pictures(folder: Path, names: str = "*.png", *, most: int = _MOST) -> dict[str, bytes]:
     """As many as the page can carry."""
     kept: dict[str, bytes] = {}
     spent = 0
-    for path in sorted(folder.glob("*.png"))[:_MOST]:
+    found = sorted(folder.glob(names), key=lambda path: (len(path.stem), path.stem))  # 2 before 10
+    for path in found[:most]:
         content = _tried(path, _encoded_again)
         if content is not None and spent + len(content) <= _BUDGET:
             kept[path.stem] = content

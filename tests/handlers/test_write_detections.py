@@ -255,6 +255,9 @@ def test_the_picture_shows_the_film_where_it_is():
     expected = np.array([50, 110, 60, 90]) * scale
     found = [columns.min(), columns.max() + 1, rows.min(), rows.max() + 1]
     np.testing.assert_allclose(found, expected, atol=2)
+    light = shown.sum(0) / shown.sum()
+    middle = (light * (np.arange(683) + 0.5)).sum()
+    assert middle == pytest.approx(80 * scale, abs=0.3)
 
 
 def test_a_label_stays_in_the_picture():
@@ -266,6 +269,7 @@ def test_a_label_stays_in_the_picture():
     more = (with_labels != detection_picture(shown, bare, rows=64, columns=64)).any(2)
     assert more.sum() > 500
     assert more[-40:, :40].any()
+    assert more[-40:, 800:900].any()
 
 
 class Dicom:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from monai_kd.report.run_files import RunFiles
-from monai_kd.report.sections import discrimination, evidence, headline, making, places
+from monai_kd.report.sections import detection, discrimination, evidence, headline, making, places
 from monai_kd.report.sections.checklist import checklist
 from monai_kd.report.sections.evolution import evolution
+from monai_kd.report.sections.pseudo_labels import pseudo_labels
 
 __all__ = ["SECTIONS"]
 
@@ -31,8 +32,11 @@ SECTIONS: dict[str, Callable[[RunFiles, RunFiles | None], Any]] = {
     "calibration": evidence.calibration,
     "subgroups": evidence.subgroups,
     "localization": places.localization,
+    "box_points": detection.box_points,
+    "boxes": detection.boxes,
     "regions": places.regions,
     "worst": places.worst,
+    "pseudo_labels": pseudo_labels,
     "teacher": making.teacher,
     "curves": making.curves,
     "data": making.data,

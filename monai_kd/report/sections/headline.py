@@ -9,12 +9,15 @@ from typing import Any
 
 from monai_kd.metrics import auroc_difference, json_number, match_predictions
 from monai_kd.report.common import (
-    METHODS,
     baseline_summary,
     block,
+    is_detector,
+    is_number,
     judged_on,
     limits_or_none,
     main_section,
+    map_limit,
+    method_name,
     patients_unknown,
     scale_start,
     turned,
@@ -38,10 +41,11 @@ def title(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any]:
         run: the run that the page is about.
         baseline: not used.
     """
-    method = str(run.config.get("method") or "")
     return {
-        "method": METHODS.get(method, method or "Training run"),
-        "short": method,
+        "method": method_name(run, "Training run"),
+        "short": str(run.config.get("method") or ""),
+        "detector": is_detector(run),
+        "map_limit": map_limit(run),
         "backbone": run.config.get("backbone"),
         "size": run.config.get("spatial_size"),
         "synthetic": bool(run.config.get("synthetic")),
@@ -75,11 +79,22 @@ def headline(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
         "n": summary.get("n"),
         "unreadable": summary.get("unreadable"),
         "patients": None if patients_unknown(run) else summary.get("patients"),
-        "tiles": [tile for tile in tiles if tile["value"] is not None],
+        "tiles": [tile for tile in _froc(run) + tiles if tile["value"] is not None],
         "baseline": other,
         "difference": _difference(run, baseline),
         "scale_from": scale_start([limits, other.get("macro_auroc_ci")]),
     }
+
+
+def _froc(run: RunFiles) -> list[dict[str, Any]]:
+    """Of a detector how well it finds lesions: of one finding with its interval, else the mean."""
+    found = (block(run, "localization") or {}) if is_detector(run) else {}
+    scores = [one["froc_score"] for one in found.values() if is_number(one.get("froc_score"))]
+    if not scores:
+        return []
+    limits = next(iter(found.values())).get("froc_score_ci") if len(found) == 1 else None
+    name = "FROC score" if len(scores) == 1 else "mean FROC score"
+    return [{"name": name, "value": sum(scores) / len(scores), "ci": limits_or_none(limits)}]
 
 
 def external(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | None:
