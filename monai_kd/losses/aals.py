@@ -180,31 +180,37 @@ class AALSLoss(nn.Module):
         self.parts, self.health = {"supervised": loss.detach()}, {}
         if not self.needs_teacher:
             return loss
-        if teacher_map_logits is None:
-            if roles.pseudo.any():
+        pseudo_label = self._pseudo_label(teacher_map_logits, logits, roles.pseudo)
+        if hidden_region_mask is not None and hidden_region_annotated is not None:
+            inside = region_targets(hidden_region_mask, logits.shape[2:])
+            self._compare(pseudo_label, inside, roles.pseudo & hidden_region_annotated.bool())
+        cells = F.binary_cross_entropy_with_logits(logits, pseudo_label, reduction="none")
+        distillation = _mean_of_maps(cells, roles.pseudo)
+        self.parts["distillation"] = distillation.detach()
+        return loss + self.distillation_weight * distillation
+
+    @torch.no_grad()
+    def _pseudo_label(self, teacher: Tensor | None, logits: Tensor, pseudo: Tensor) -> Tensor:
+        """The teacher's maps, sharpened; only those of ``pseudo`` are looked at."""
+        if teacher is None:
+            if pseudo.any():
                 raise ValueError(
                     "AALSLoss: `teacher_map_logits` must be given where a present finding is not "
                     "drawn, got None. Give the trainer a teacher."
                 )
-            teacher_map_logits = torch.zeros_like(logits)  # not looked at; the mean is of all
+            teacher = torch.zeros_like(logits)  # the mean below is one of all processes
         check_same_shape(
             "AALSLoss",
-            student_map_logits=student_map_logits,
-            teacher_map_logits=teacher_map_logits,
+            student_map_logits=logits,
+            teacher_map_logits=teacher,
             hint="Build teacher and student alike.",
         )
-        prob = teacher_map_logits.detach().float().sigmoid()
+        prob = teacher.float().sigmoid()
         pseudo_label = sharpen_labels(
             prob, strength=self.strength, center=self.center, sharpening=self.sharpening
         )
-        cells = F.binary_cross_entropy_with_logits(logits, pseudo_label, reduction="none")
-        distillation = _mean_of_maps(cells, roles.pseudo)
-        self.parts["distillation"] = distillation.detach()
-        self._note(prob, pseudo_label, roles.pseudo)
-        if hidden_region_mask is not None and hidden_region_annotated is not None:
-            inside = region_targets(hidden_region_mask, logits.shape[2:])
-            self._compare(pseudo_label, inside, roles.pseudo & hidden_region_annotated.bool())
-        return loss + self.distillation_weight * distillation
+        self._note(prob, pseudo_label, pseudo)
+        return pseudo_label
 
     @torch.no_grad()
     def _note(self, prob: Tensor, pseudo_label: Tensor, pseudo: Tensor) -> None:
