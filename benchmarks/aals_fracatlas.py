@@ -48,8 +48,9 @@ KNOBS: dict[str, Any] = {
     "precision": "bfloat16",
 }
 """What all arms are trained with, besides the bundle's defaults: suits one CPU core. The center was
-chosen on validation films of seed 0: without pretrained weights and with 72 boxes the teacher's peak
-is above the published 0.4 on one film with a fracture out of eight, above 0.15 on four of ten."""
+chosen on validation films of seed 0: without pretrained weights and with 72 boxes the teacher's
+peak is above the published 0.4 on one film with a fracture out of eight, above 0.15 on four of ten.
+"""
 
 CLASSIFIER_KNOBS: dict[str, Any] = {
     "method": "baseline",

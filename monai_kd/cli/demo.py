@@ -57,23 +57,26 @@ _DISTL_QUICK_KNOBS: dict[str, Any] = {
     "prototypes": 64,
     "local_views": 2,
 }
-_AALS_ARCHIVE = {"images": 400, "size": 192}
+_AALS_ARCHIVE = {"images": 600, "size": 160}
 _AALS_KNOBS: dict[str, Any] = {
-    "backbone": "resnet10",
+    "backbone": "resnet10-w16",
     "norm": "group",
     "channels": 32,
-    "spatial_size": 192,
+    "spatial_size": 160,
+    "positive_weight": 3.0,
     "batch_size": 8,
-    "learning_rate": 0.001,
-    "second_learning_rate": 0.0005,
+    "films_per_epoch": 400,
+    "first_stage_epochs": 6,
+    "max_epochs": 8,
+    "learning_rate": 0.003,
+    "second_learning_rate": 0.002,
     "momentum": 0.99,
-    "first_stage_epochs": 10,
-    "max_epochs": 10,
+    "max_gradient_norm": 1.0,
     "precision": "float32",
 }
+"""Fracture lines are thin: below 128 pixels they are lost."""
 _AALS_QUICK = {"images": 80, "size": 64}
 _AALS_QUICK_KNOBS: dict[str, Any] = {
-    "backbone": "resnet10-w16",
     "spatial_size": 64,
     "radius": 2,
     "films_per_epoch": 16,

@@ -18,6 +18,11 @@ from monai_kd.cli.steps import Step
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 BUNDLE = BUNDLES / "cxr_hkd_classification"
+BUNDLE_OF = {
+    "hkd": BUNDLE,
+    "distl": BUNDLES / "cxr_distl_classification",
+    "aals": BUNDLES / "cxr_aals_fracture_detection",
+}
 
 
 def knobs(step):
@@ -30,9 +35,9 @@ def knobs(step):
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize(("method", "count"), [("hkd", 5), ("distl", 3)])
+@pytest.mark.parametrize(("method", "count"), [("hkd", 5), ("distl", 3), ("aals", 5)])
 def test_every_knob_of_a_bundle_step_is_one_of_its_configuration(method, count, quick, tmp_path):
-    bundle = BUNDLES / f"cxr_{method}_classification"
+    bundle = BUNDLE_OF[method]
     steps = plan(tmp_path, bundle, quick=quick, method=method)
     steps = [step for step in steps if "monai.bundle" in step.command]
     assert len(steps) == count
@@ -66,6 +71,44 @@ def test_the_archive_of_distl_is_one_that_can_be_drawn(tmp_path):
     words = plan(tmp_path, BUNDLE, quick=True, method="distl")[0].command
     subprocess.run(words, check=True)
     assert len(load_datalist(tmp_path / "phantom_tb" / "datalist.json").rounds) == 3
+
+
+def test_the_archive_of_aals_is_one_that_can_be_drawn_and_has_films_of_all_groups(tmp_path):
+    from monai_kd.data import film_groups, load_datalist
+
+    for quick in (True, False):
+        words = plan(tmp_path, BUNDLE, quick=quick, method="aals")[0].command
+        assert "task='fracture'" in words[2]
+        assert int(re.search(r"images=(\d+)", words[2])[1]) >= 40
+        assert int(re.search(r"size=(\d+)", words[2])[1]) % 8 == 0
+    words = plan(tmp_path, BUNDLE, quick=True, method="aals")[0].command
+    subprocess.run(words, check=True)
+    datalist = load_datalist(tmp_path / "phantom_fracture" / "datalist.json")
+    groups = film_groups(datalist.section("labeled"), datalist.findings)
+    assert {0, 1, 2} == set(groups)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_aals_and_boxes_alone_differ_in_the_method_and_share_the_first_stage(quick, tmp_path):
+    steps = plan(tmp_path, BUNDLE_OF["aals"], quick=quick, method="aals")
+    trainings = [knobs(step) for step in steps if "configs/train.json" in step.command]
+    ours, boxes = trainings
+    changed = {name for name in boxes if boxes[name] != ours.get(name)}
+    assert changed == {"method", "output_dir", "first_stage_path"}
+    assert (ours["method"], boxes["method"]) == ("aals", "supervised")
+    assert "first_stage_path" not in ours
+    assert boxes["first_stage_path"] == f"{ours['output_dir']}/first_stage/model.pt"
+    assert ours["output_dir"] != boxes["output_dir"]
+
+
+def test_aals_ends_with_both_evaluated_and_the_page_beside_boxes_alone(tmp_path):
+    steps = plan(tmp_path, BUNDLE_OF["aals"], quick=True, method="aals")
+    aals, boxes = str(tmp_path / "aals"), str(tmp_path / "boxes_alone")
+    evaluated = [knobs(step)["output_dir"] for step in steps if "evaluate.json" in str(step.command)]
+    assert sorted(evaluated) == [aals, boxes]
+    assert steps[-1].command[-4:] == ("report", aals, "--baseline", boxes)
+    compared = next(step for step in steps if "compare" in step.command)
+    assert compared.aloud and compared.command[-2:] == (aals, boxes)
 
 
 def test_baseline_and_student_differ_in_the_method_alone(tmp_path):
@@ -110,11 +153,12 @@ def test_each_command_is_shown_and_the_last_line_is_the_page(monkeypatch, tmp_pa
     assert "said 2" in (tmp_path / "out" / "demo.log").read_text()
 
 
-def test_another_method_has_its_own_page(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize("method", ["distl", "aals"])
+def test_another_method_has_its_own_page(method, monkeypatch, tmp_path, capsys):
     steps(monkeypatch, 0)
-    assert main(["demo", "--method", "distl", "--output", str(tmp_path / "out")]) == 0
+    assert main(["demo", "--method", method, "--output", str(tmp_path / "out")]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == str(tmp_path / "out" / "distl" / "report.html")
+    assert last == str(tmp_path / "out" / method / "report.html")
 
 
 def test_a_failing_step_is_named_with_its_last_words_and_stops_the_demo(

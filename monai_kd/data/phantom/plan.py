@@ -46,7 +46,8 @@ _PREVALENCE: dict[str, dict[str, tuple[float, ...]]] = {
 _SITE_SHARE = {"north": 0.4, "south": 0.35, "harbor": 0.25}
 _MASS = {"opacity": 1300.0, "fracture": 400.0, "tb": 400.0}
 _BONE = {"opacity": 1.0, "fracture": 1.5, "tb": 1.0}  # films of ribs are taken at less voltage
-_DRAWN_SHARE = 0.2  # of the labeled films with a fracture
+_DRAWN_SHARE = 0.08  # of the labeled films with a fracture, for each kind of fracture
+_FEWEST_DRAWN = 2  # of each kind, so that small archives have them
 
 
 def plan_films(images: int, seed: int, task: str) -> list[Film]:
@@ -109,7 +110,8 @@ def _drawn_in_part(films: list[Film], seed: int) -> list[Film]:
     drawn = {film.number for film in films} - {f.number for f in labeled if f.patient.present}
     for finding in TASKS["fracture"]:
         positive = [film.number for film in labeled if finding in film.patient.present]
-        missing = math.ceil(_DRAWN_SHARE * len(positive)) - len(drawn.intersection(positive))
+        wanted = max(_FEWEST_DRAWN, math.ceil(_DRAWN_SHARE * len(positive)))
+        missing = wanted - len(drawn.intersection(positive))
         waiting = [number for number in positive if number not in drawn]
         drawn.update(int(n) for n in rng.permutation(waiting)[: max(0, missing)])
     return [replace(film, drawn=film.number in drawn) for film in films]

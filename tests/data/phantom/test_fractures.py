@@ -85,7 +85,8 @@ def test_some_labeled_films_of_each_finding_are_drawn_and_most_are_not(images, s
     for finding in FINDINGS:
         positive = [film for film in films if finding in film.patient.present]
         drawn = sum(film.drawn for film in positive)
-        assert math.ceil(0.2 * len(positive)) <= drawn < 0.7 * len(positive)
+        fewest = max(2, math.ceil(0.08 * len(positive)))
+        assert fewest <= drawn <= fewest + 3  # a film drawn for one kind shows the other too
 
 
 # Gray means of the 16 parts of a film, in 1/1000, as they were before fractures were changed.
