@@ -100,30 +100,31 @@ def test_links_inside_the_project_are_alive(page):
 
 
 def bundle_runs():
-    """Return (configs, settings) of each `python -m monai.bundle run` of the README."""
-    runs = []
+    """Return (folder, configs, settings) of each `python -m monai.bundle run` of the README."""
+    runs, folder = [], None
     for line in commands(TEXT):
+        if found := re.match(r"\s*cd (bundles/\S+)$", line):
+            folder = ROOT / found[1]
         if "monai.bundle run" in line:
             words = shlex.split(line.replace("\\", ""))
             configs = re.findall(r"[\w/]+\.json", words[words.index("--config_file") + 1])
             names = {word[2:] for word in words if word.startswith("--")} - {"config_file"}
-            runs.append((configs, names))
+            runs.append((folder, configs, names))
     return runs
 
 
 def test_the_configs_of_bundle_commands_exist():
     folders = re.findall(r"^cd (bundles/\S+)$", "\n".join(commands(TEXT)), re.MULTILINE)
     assert folders
-    configs = {config for run in bundle_runs() for config in run[0]}
+    configs = {config for run in bundle_runs() for config in run[1]}
     assert {"configs/train.json", "configs/evaluate.json", "configs/inference.json"} <= configs
     missing = [f"{f}/{c}" for f in folders for c in configs if not (ROOT / f / c).is_file()]
     assert missing == []
 
 
 def test_the_settings_of_bundle_commands_exist():
-    folder = ROOT / re.search(r"^\s*cd (bundles/\S+)$", TEXT, re.MULTILINE)[1]
     unknown = []
-    for configs, settings in bundle_runs():
+    for folder, configs, settings in bundle_runs():
         known = {
             name
             for config in configs
