@@ -66,7 +66,7 @@ _AALS_KNOBS: dict[str, Any] = {
     "positive_weight": 3.0,
     "batch_size": 8,
     "films_per_epoch": 400,
-    "first_stage_epochs": 6,
+    "first_stage_epochs": 10,
     "max_epochs": 8,
     "learning_rate": 0.003,
     "second_learning_rate": 0.002,

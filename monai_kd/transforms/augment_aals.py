@@ -19,7 +19,12 @@ _MASK_KEYS = ("region_mask", "hidden_region_mask")
 
 
 def aals_augmentation(
-    *, flip: float = 0.5, degrees: float = 15.0, scale: float = 0.1, noise: float = 0.2
+    *,
+    flip: float = 0.5,
+    shift: float = 0.05,
+    degrees: float = 15.0,
+    scale: float = 0.1,
+    noise: float = 0.2,
 ) -> Compose:
     """Return the augmentation; it adds ``teacher_image``, the film before the noise.
 
@@ -27,6 +32,8 @@ def aals_augmentation(
 
     Args:
         flip: probability of a mirrored film, in [0, 1]; 0 where left and right matter.
+        shift: largest shift along each axis, as a share of the film; 0 never shifts. With few drawn
+            films it matters: their fractures would always lie on the same cells.
         degrees: largest rotation in either direction; 0 never rotates.
         scale: the zoom is drawn from ``1 - scale`` to ``1 + scale``; 0 never zooms.
         noise: largest relative change of contrast, change of brightness, and distance of the gamma
@@ -43,7 +50,12 @@ def aals_augmentation(
     return Compose(
         [
             RandShiftScaleRotated(
-                "image", mask_keys=_MASK_KEYS, shift=0.0, scale=scale, degrees=degrees, flip=flip
+                "image",
+                mask_keys=_MASK_KEYS,
+                shift=shift,
+                scale=scale,
+                degrees=degrees,
+                flip=flip,
             ),
             CopyItemsd("image", names="teacher_image"),
             RandBrightnessContrastd("image", limit=noise),

@@ -8,7 +8,7 @@ import torch
 
 pytestmark = pytest.mark.slow
 # Mixing of groups, geometry and noise are on.
-SETTINGS = {"norm": "batch", "first_stage_epochs": 3, "max_epochs": 3}
+SETTINGS = {"norm": "batch", "films_per_epoch": 32, "first_stage_epochs": 3, "max_epochs": 3}
 
 
 def settings(aals, fractures, workers):

@@ -104,11 +104,13 @@ def test_aals_and_boxes_alone_differ_in_the_method_and_share_the_first_stage(qui
 def test_aals_ends_with_both_evaluated_and_the_page_beside_boxes_alone(tmp_path):
     steps = plan(tmp_path, BUNDLE_OF["aals"], quick=True, method="aals")
     aals, boxes = str(tmp_path / "aals"), str(tmp_path / "boxes_alone")
-    evaluated = [knobs(step)["output_dir"] for step in steps if "evaluate.json" in str(step.command)]
+    judged = [step for step in steps if "evaluate.json" in str(step.command)]
+    evaluated = [knobs(step)["output_dir"] for step in judged]
     assert sorted(evaluated) == [aals, boxes]
     assert steps[-1].command[-4:] == ("report", aals, "--baseline", boxes)
     compared = next(step for step in steps if "compare" in step.command)
-    assert compared.aloud and compared.command[-2:] == (aals, boxes)
+    assert compared.aloud
+    assert compared.command[-2:] == (aals, boxes)
 
 
 def test_baseline_and_student_differ_in_the_method_alone(tmp_path):

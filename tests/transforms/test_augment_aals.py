@@ -43,9 +43,15 @@ def test_the_student_alone_sees_noise():
 
 
 def test_noise_is_bounded():
-    for out in draws(noise=0.1, flip=0, degrees=0, scale=0):
+    for out in draws(noise=0.1, flip=0, shift=0, degrees=0, scale=0):
         gray = float(out["image"][0, 30, 18])
         assert (0.6 * 0.9 - 0.1) ** 1.1 - 1e-3 <= gray <= (0.6 * 1.1 + 0.1) ** 0.9 + 1e-3
+
+
+def test_films_are_shifted_by_up_to_a_twentieth():
+    where = [out["region_mask"][1].nonzero().float().mean(0) for out in draws(degrees=0, scale=0)]
+    away = torch.stack(where)[:, 0] - 29.5  # rows 20 to 39
+    assert 1 < away.abs().max() <= 0.05 * 64 + 0.5
 
 
 def test_a_mirrored_film_is_the_film_read_backwards():

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import os
 import re
@@ -37,6 +39,26 @@ def cells(notebook):
 
 def test_there_is_a_tutorial():
     assert SCRIPTS
+
+
+@scripts
+def test_script_uses_public_names_alone(script):
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").split(".")[0] == "monai_kd"]
+    assert ours
+    for node in ours:
+        room = importlib.import_module(node.module)
+        assert hasattr(room, "__path__"), f"{node.module} is a module of a room, not a room"
+        assert {name.name for name in node.names} <= set(room.__all__), node.module
+
+
+def test_a_tutorial_of_a_patented_method_says_so():
+    script = ROOT / "tutorials" / "aals_fracture.py"
+    words = " ".join(script.read_text(encoding="utf-8").replace("\n# ", " ").split())
+    assert "US patent 11,823,381 B2" in words
+    assert "the licence of this software gives no right to that patent" in words
+    assert "Research only, not for diagnosis." in words
 
 
 @scripts

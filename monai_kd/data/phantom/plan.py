@@ -46,7 +46,7 @@ _PREVALENCE: dict[str, dict[str, tuple[float, ...]]] = {
 _SITE_SHARE = {"north": 0.4, "south": 0.35, "harbor": 0.25}
 _MASS = {"opacity": 1300.0, "fracture": 400.0, "tb": 400.0}
 _BONE = {"opacity": 1.0, "fracture": 1.5, "tb": 1.0}  # films of ribs are taken at less voltage
-_DRAWN_SHARE = 0.08  # of the labeled films with a fracture, for each kind of fracture
+_DRAWN_SHARE = 0.06  # of the labeled films with a fracture, for each kind of fracture
 _FEWEST_DRAWN = 2  # of each kind, so that small archives have them
 
 
