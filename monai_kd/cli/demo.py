@@ -232,7 +232,8 @@ def _plan_aals(output: Path, bundle: Path, quick: bool) -> list[Step]:
         Step("Train on boxes first, then on the labels of whole films (aals)",
              *train("aals", run_dir)),
         Step("Train as long on boxes alone", *train("supervised", boxes, **first)),
-        Step("Evaluate the model of boxes alone", *_evaluate(bundle, archive, boxes)),
+        Step("Evaluate the model of boxes alone",
+             *_evaluate(bundle, archive, boxes, method="supervised")),
         Step("Evaluate aals", *_evaluate(bundle, archive, run_dir)),
         Step("Find fractures: tables, pictures, DICOM objects",
              bundle_command("configs/inference.json", infer), bundle),
@@ -290,9 +291,11 @@ def _train(bundle: Path, archive: Path, run_dir: Path, quick: bool) -> tuple[tup
     return bundle_command("configs/train.json", knobs), bundle
 
 
-def _evaluate(bundle: Path, archive: Path, run_dir: Path) -> tuple[tuple[str, ...], Path]:
+def _evaluate(
+    bundle: Path, archive: Path, run_dir: Path, *, method: str = ""
+) -> tuple[tuple[str, ...], Path]:
     knobs = {
-        "method": run_dir.name,
+        "method": method or run_dir.name,
         "dataset_dir": archive,
         "output_dir": run_dir,
         "cache_dir": run_dir.parent / "cache",
