@@ -28,11 +28,12 @@ from monai_kd.metrics.limits import logit_interval, student_quantile
 __all__ = ["Error", "error_over_seeds", "froc_gain", "froc_mean", "tables"]
 
 ARMS = ("first_stage", "supervised", "cam", "mean_teacher", "hard", "symmetric", "aals",
-        "all_boxes")  # fmt: skip
+        "aals_center_0.4", "all_boxes")  # fmt: skip
 PAIRS = (
     *(("aals", other) for other in ("supervised", "mean_teacher", "hard", "symmetric", "cam",
-                                    "first_stage")),
-    *((one, "supervised") for one in ("mean_teacher", "hard", "symmetric", "all_boxes")),
+                                    "aals_center_0.4", "first_stage")),
+    *((one, "supervised") for one in ("mean_teacher", "hard", "symmetric", "aals_center_0.4",
+                                      "all_boxes")),
     ("all_boxes", "aals"),
 )  # fmt: skip
 FloatArray = NDArray[np.float64]

@@ -302,3 +302,11 @@ def test_only_the_boxes_that_may_be_seen_are_shown(load, tmp_path, shown, drawn,
 def test_another_choice_of_boxes_is_refused(load, tmp_path):
     with pytest.raises(ValueError, match="must be one of few, all, labels"):
         load("aals_fracatlas_data").make_datalist("some", tmp_path, hashes=tmp_path / "h.json")
+
+
+def test_every_arm_that_is_trained_stands_in_the_table():
+    from aals_fracatlas import ARMS as TRAINED
+    from aals_fracatlas_table import ARMS, PAIRS
+
+    assert set(ARMS) == {*TRAINED, "first_stage"}
+    assert {arm for pair in PAIRS for arm in pair} == set(ARMS)
