@@ -304,9 +304,7 @@ def test_another_choice_of_boxes_is_refused(load, tmp_path):
         load("aals_fracatlas_data").make_datalist("some", tmp_path, hashes=tmp_path / "h.json")
 
 
-def test_every_arm_that_is_trained_stands_in_the_table():
-    from aals_fracatlas import ARMS as TRAINED
-    from aals_fracatlas_table import ARMS, PAIRS
-
-    assert set(ARMS) == {*TRAINED, "first_stage"}
-    assert {arm for pair in PAIRS for arm in pair} == set(ARMS)
+def test_every_arm_that_is_trained_stands_in_the_table(load):
+    table, trained = load("aals_fracatlas_table"), load("aals_fracatlas").ARMS
+    assert set(table.ARMS) == {*trained, "first_stage"}
+    assert {arm for pair in table.PAIRS for arm in pair} == set(table.ARMS)
