@@ -39,9 +39,9 @@ KNOBS: dict[str, Any] = {
     "batch_size": 8,
     "films_per_epoch": 1600,
     "learning_rate": 0.001,
-    "first_stage_epochs": 8,
+    "first_stage_epochs": 7,
     "second_learning_rate": 0.0005,
-    "max_epochs": 5,
+    "max_epochs": 4,
     "momentum": 0.99,
     "center": 0.15,
     "max_gradient_norm": 1.0,
@@ -61,7 +61,7 @@ CLASSIFIER_KNOBS: dict[str, Any] = {
     "max_epochs": 13,
     "precision": "bfloat16",
 }
-"""Sees as many films as both stages of the other arms together."""
+"""Sees about as many films as both stages of the other arms together."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from monai_kd.data.gray_histogram import (
 )
 from monai_kd.data.gray_shift import GrayShift, gray_hints, gray_shift
 from monai_kd.data.groups import (
+    check_choosing,
     check_groups,
     film_groups,
     findings_without_drawing,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from monai_kd.data.cache import CachedDataset
     from monai_kd.data.collate import collate_items
     from monai_kd.data.films import FilmDataset, find_films
-    from monai_kd.data.group_sampler import GroupSampler
+    from monai_kd.data.group_sampler import GroupSampler, films_of_an_epoch
     from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
     from monai_kd.data.sampler import EpochSampler
 
@@ -86,6 +87,7 @@ __all__ = [
     "arriving_films",
     "build_datalist",
     "check_arrivals",
+    "check_choosing",
     "check_groups",
     "check_leaks",
     "check_sections",
@@ -96,6 +98,7 @@ __all__ = [
     "drawn_findings",
     "film_groups",
     "film_histogram",
+    "films_of_an_epoch",
     "films_without_patient",
     "find_films",
     "findings_without_drawing",
@@ -132,6 +135,7 @@ _LATE = {
     "FAKE_FAMILY_NAMES": "phantom",
     "FilmDataset": "films",
     "GroupSampler": "group_sampler",
+    "films_of_an_epoch": "group_sampler",
     "collate_items": "collate",
     "draw_phantom_archive": "phantom",
     "find_films": "films",

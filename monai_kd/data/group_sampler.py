@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from monai_kd.data.sampler import EpochSampler
 
-__all__ = ["GroupSampler"]
+__all__ = ["GroupSampler", "films_of_an_epoch"]
+
+_STREAM, _REPEAT = 100_000, 1_000_000  # of the first number that is yielded, which seeds the views
 
 _FILMS = (
     "on which an expert drew a finding",
@@ -24,9 +26,9 @@ class GroupSampler(EpochSampler):
     """Yield ``(epoch, index)`` in blocks that each hold the groups in the same ratio.
 
     A block is ``ratio[0]`` films of group 0, then ``ratio[1]`` of group 1, then ``ratio[2]`` of
-    group 2, e.g. 1 drawn, 1 positive and 2 negative ones. Within an epoch no film comes back before
-    its whole group was seen; a group that is larger than its share goes on in the next epoch
-    where it stopped.
+    group 2, e.g. 1 drawn, 1 positive and 2 negative ones. Each group is gone through in one
+    permutation after the other, from epoch to epoch, so that none of its films is passed over. A
+    film that comes several times in an epoch is augmented anew each time.
 
     Blocks are dealt to the processes in turn. With batches of whole blocks the k-th batches of all
     processes together are the k-th batch of a single process with the same total batch size. All
@@ -90,7 +92,7 @@ class GroupSampler(EpochSampler):
         return math.ceil(self.blocks / self.world_size) * self.block
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Yield ``(epoch, index)`` of this process; the epoch is unique over all streams."""
+        """Yield ``(epoch, index)`` of this process; the first differs each time a film comes."""
         epoch = self.epoch  # a later set_epoch is for a later iteration
         blocks = math.ceil(self.blocks / self.world_size) * self.world_size
         parts = [
@@ -98,9 +100,11 @@ class GroupSampler(EpochSampler):
             for group, share in enumerate(self.ratio)
             if share
         ]
-        for block in np.concatenate(parts, axis=1)[self.rank :: self.world_size]:
-            for index in block:
-                yield self.stream * 100_000 + epoch, int(index)
+        order = np.concatenate(parts, axis=1)
+        keys = self.stream * _STREAM + epoch + _REPEAT * _times_before(order.ravel())
+        each = np.stack([keys.reshape(order.shape), order], axis=2)
+        for key, index in each[self.rank :: self.world_size].reshape(-1, 2):
+            yield int(key), int(index)
 
     def _blocks_to_see_all(self) -> int:
         wanted = [group for group in (0, 1) if self.ratio[group]] or [2]
@@ -109,15 +113,38 @@ class GroupSampler(EpochSampler):
     def _order(self, group: int, epoch: int, count: int) -> NDArray[np.intp]:
         """Return the ``count`` films of a group in an epoch.
 
-        Epochs share one permutation as long as its films last, so that later ones bring new films.
+        One permutation follows the other, and each epoch goes on where the one before stopped.
         """
-        films, share = self.films[group], self.blocks * self.ratio[group]
-        pass_, part = divmod(epoch, max(1, len(films) // share))
-        random = np.random.RandomState([self.seed, self.stream, group, pass_])
-        orders = [np.roll(random.permutation(films), -part * share)]
-        while sum(map(len, orders)) < count:
-            orders.append(random.permutation(films))
-        return np.concatenate(orders)[:count]
+        films = self.films[group]
+        start = epoch * self.blocks * self.ratio[group]
+        first, last = start // len(films), (start + count - 1) // len(films)
+        orders = [
+            np.random.RandomState([self.seed, self.stream, group, pass_]).permutation(films)
+            for pass_ in range(first, last + 1)
+        ]
+        return np.concatenate(orders)[start - first * len(films) :][:count]
+
+
+def films_of_an_epoch(groups: Sequence[int], ratio: Sequence[int]) -> int:
+    """Return how many films it takes to see each film of groups 0 and 1 once.
+
+    Args:
+        groups: see :class:`GroupSampler`.
+        ratio: see :class:`GroupSampler`.
+
+    Raises:
+        ValueError: as for :class:`GroupSampler`.
+    """
+    return len(GroupSampler(groups, ratio, seed=0))
+
+
+def _times_before(films: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How often each film has come before in this order."""
+    order = np.argsort(films, kind="stable")
+    _, first, count = np.unique(films[order], return_index=True, return_counts=True)
+    times = np.empty(len(films), np.intp)
+    times[order] = np.arange(len(films)) - np.repeat(first, count)
+    return times
 
 
 def _check(groups: Sequence[int], ratio: Sequence[int], films: int) -> None:

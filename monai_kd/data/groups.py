@@ -11,7 +11,13 @@ from monai_kd.data.datalist import Datalist
 from monai_kd.data.describe import drawn_findings
 from monai_kd.utils import MonaiKDError, check_choice
 
-__all__ = ["check_groups", "film_groups", "findings_without_drawing", "refuse_exclusive"]
+__all__ = [
+    "check_choosing",
+    "check_groups",
+    "film_groups",
+    "findings_without_drawing",
+    "refuse_exclusive",
+]
 
 _log = logging.getLogger(__name__)
 _GROUPS = ("drawn", "positive", "negative", "unknown")
@@ -56,22 +62,25 @@ def check_groups(
     findings: Sequence[str],
     *,
     needs: Collection[str] = ("drawn", "negative"),
+    ratio: Sequence[int] = (1, 1, 2),
 ) -> dict[str, int]:
     """Stop a training that lacks a kind of film it learns from; count the films of each kind.
 
     Findings that are present on some film and drawn on none are named in one warning: no teacher
-    can learn where they are.
+    can learn where they are. Another counts films with a region of an absent finding.
 
     Args:
         items: films of one section, see :func:`film_groups`.
         findings: names of the C findings, in the order of ``label``.
         needs: kinds of films there must be, of ``drawn``, ``positive`` and ``negative``.
+        ratio: how many films of these three kinds a batch is to hold, see
+            :class:`~monai_kd.data.GroupSampler`.
 
     Returns:
         Number of films by kind: ``drawn``, ``positive``, ``negative`` and ``unknown``.
 
     Raises:
-        ValueError: if ``needs`` names another kind.
+        ValueError: if ``needs`` names another kind, or ``ratio`` leaves out one that is needed.
         MonaiKDError: if there is no film of a kind that is needed; the first one is named.
     """
     films = list(items)
@@ -79,12 +88,14 @@ def check_groups(
     counts = dict(zip(_GROUPS, (groups.count(group) for group in (0, 1, 2, -1)), strict=True))
     for kind in needs:
         check_choice("check_groups", "needs", kind, _WANTED)
+    _check_ratio(needs, ratio)
     for kind, (what, hint) in _WANTED.items():
         if kind in needs and not counts[kind]:
             raise MonaiKDError(
                 f"check_groups: the films to train on must hold {what}, got none on {len(films)} "
                 f"films. {hint}"
             )
+    _warn_of_contradictions(films, findings)
     undrawn = findings_without_drawing(films, findings)
     if undrawn:
         _log.warning(
@@ -93,6 +104,33 @@ def check_groups(
             ", ".join(undrawn),
         )
     return counts
+
+
+def check_choosing(items: Iterable[Mapping[str, Any]], findings: Sequence[str], by: str) -> None:
+    """Stop a training whose best epoch could not be told on its validation films.
+
+    Args:
+        items: the validation films, see :func:`film_groups`.
+        findings: names of the C findings, in the order of ``label``.
+        by: ``"auroc"`` needs a finding that is there on one film and not on another, ``"froc"`` a
+            finding that somebody drew.
+
+    Raises:
+        MonaiKDError: if there is none.
+    """
+    films = list(items)
+    columns = [{item["label"][column] for item in films} for column in range(len(findings))]
+    if by == "auroc" and not any({0, 1} <= values for values in columns):
+        raise MonaiKDError(
+            "check_choosing: the section validation must hold films with and without a finding, "
+            f"got {len(films)} films of one kind. Without, nobody can tell which epoch is best."
+        )
+    if by == "froc" and not drawn_findings(films, findings):
+        raise MonaiKDError(
+            "check_choosing: the section validation must hold films on which a finding is drawn "
+            f"while `choose_by` is froc, got none on {len(films)} films. Draw some, or choose by "
+            "auroc."
+        )
 
 
 def findings_without_drawing(
@@ -137,13 +175,37 @@ def refuse_exclusive(datalist: Datalist) -> None:
         )
 
 
+def _check_ratio(needs: Collection[str], ratio: Sequence[int]) -> None:
+    whole = not isinstance(ratio, str) and len(ratio) == 3
+    if not whole or any(kind in needs and ratio[k] == 0 for k, kind in enumerate(_WANTED)):
+        raise ValueError(
+            f"check_groups: `ratio` must be three whole numbers, those of {', '.join(needs)} films "
+            f'above 0, got {ratio!r}. On the command line: --ratio "[1,1,2]".'
+        )
+
+
+def _warn_of_contradictions(films: Sequence[Mapping[str, Any]], findings: Sequence[str]) -> None:
+    count = 0
+    for item in films:
+        named = {region.get("finding") for region in item.get("regions") or []}
+        absent = {name for name, v in zip(findings, item["label"], strict=True) if v == 0}
+        count += bool(named & absent)
+    if count:
+        _log.warning(
+            "%d films have a region of a finding that their label calls absent: the label is "
+            "believed, the region is not used. Is it the right column?",
+            count,
+        )
+
+
 def _group(item: Mapping[str, Any], findings: Sequence[str]) -> int:
     regions = item.get("regions")
-    marked = {region.get("finding") for region in regions or []}
+    named = {region.get("finding") for region in regions or []}
     label = dict(zip(findings, item["label"], strict=True))
-    if any((name in marked or None in marked) and value != 0 for name, value in label.items()):
+    if any((name in named and v != 0) or (None in named and v == 1) for name, v in label.items()):
         return 0
     if any(value == 1 for value in label.values()):
         return 1
-    looked = regions is not None  # and drew nothing that may be there
-    return 2 if looked or any(value == 0 for value in label.values()) else -1
+    if regions == [] or any(value == 0 for value in label.values()):
+        return 2
+    return -1

@@ -6,7 +6,7 @@ from monai_kd.engines.chosen_loss import ChosenLoss
 from monai_kd.engines.delivered import load_model, run_with_model
 from monai_kd.engines.evolution import RoundSettings, SelfEvolution
 from monai_kd.engines.export import ExportedModel, export_model
-from monai_kd.engines.first_stage import start_from_first_stage
+from monai_kd.engines.first_stage import check_first_stage, start_from_first_stage
 from monai_kd.engines.gate import GateDecision, judge_round
 from monai_kd.engines.inferer import PrecisionInferer
 from monai_kd.engines.leakage import check_region_leakage, shuffle_regions_within_class
@@ -38,6 +38,7 @@ __all__ = [
     "StageRunner",
     "TeacherPrepareBatch",
     "ViewsPrepareBatch",
+    "check_first_stage",
     "check_region_leakage",
     "evaluate_rounds",
     "export_model",

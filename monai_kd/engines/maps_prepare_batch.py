@@ -14,7 +14,8 @@ from monai_kd.losses import AALSLoss, map_roles
 
 __all__ = ["MapsPrepareBatch"]
 
-_TARGETS = ("label", "region_mask", "region_annotated")
+_ROLES = ("label", "region_drawn", "region_annotated")
+_TARGETS = (*_ROLES, "region_mask")
 _HIDDEN = ("hidden_region_mask", "hidden_region_annotated")
 
 
@@ -65,7 +66,7 @@ class MapsPrepareBatch(PrepareBatch):
 
         targets = {key: there(batchdata[key]) for key in keys}
         if self.loss.needs_teacher:
-            asked = map_roles(*(batchdata[key] for key in _TARGETS)).pseudo.any(1)
+            asked = map_roles(*(batchdata[key] for key in _ROLES)).pseudo.any(1)
             if asked.any():
                 maps = self._ask(there(batchdata["teacher_image"][asked]))
                 whole = maps.new_zeros(len(asked), *maps.shape[1:])

@@ -81,3 +81,5 @@ def _share_buffers(engine: Engine) -> None:
     """Before an epoch's validation: all processes validate the network that one of them saves."""
     if engine.state.iteration % (engine.state.epoch_length or 1) == 0:
         share_buffers(engine.network)
+        if engine.teacher is not None:  # its statistics follow those of each process's own films
+            share_buffers(engine.teacher)

@@ -142,6 +142,7 @@ class AALSLoss(nn.Module):
         label: Tensor,
         region_mask: Tensor,
         region_annotated: Tensor,
+        region_drawn: Tensor,
         teacher_map_logits: Tensor | None = None,
         hidden_region_mask: Tensor | None = None,
         hidden_region_annotated: Tensor | None = None,
@@ -154,6 +155,8 @@ class AALSLoss(nn.Module):
             label: 0, 1 or NaN (unknown), ``(B, C)``.
             region_mask: the expert's regions, 0 or 1, ``(B, C, H, W)``.
             region_annotated: whether an expert looked for regions, bool, ``(B, C)``.
+            region_drawn: whether the finding was drawn, bool, ``(B, C)``; where its region has left
+                the picture, the target is 0.
             teacher_map_logits: shape of the student's; looked at where a present finding is not
                 drawn. May be None where there is none, or while ``distillation_weight`` is 0.
             hidden_region_mask: regions that training must not see, ``(B, C, H, W)``; only
@@ -164,7 +167,7 @@ class AALSLoss(nn.Module):
         Raises:
             ValueError: if shapes differ, or the teacher's maps are missing.
         """
-        roles = map_roles(label, region_mask, region_annotated)
+        roles = map_roles(label, region_drawn, region_annotated)
         target = region_targets(region_mask, student_map_logits.shape[2:])
         check_same_shape(
             "AALSLoss",
@@ -228,7 +231,8 @@ class AALSLoss(nn.Module):
     @torch.no_grad()
     def _compare(self, pseudo_label: Tensor, inside: Tensor, known: Tensor) -> None:
         """How much of what the pseudo labels call a finding lies in regions nobody showed them."""
-        called = pseudo_label * (pseudo_label > self.center) * known[:, :, None, None]
+        seen = known & inside.flatten(2).any(2)  # a region may have left the picture
+        called = pseudo_label * (pseudo_label > self.center) * seen[:, :, None, None]
         self.health |= {
             "called_mass": called.mean((2, 3)).sum(0),
             "called_mass_inside": (called * inside).mean((2, 3)).sum(0),

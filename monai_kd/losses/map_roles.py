@@ -19,7 +19,7 @@ class MapRoles(NamedTuple):
 
     Args:
         drawn: an expert drew the finding.
-        absent: the finding is not there, says the label, or an expert who looked for it.
+        absent: the finding is not there, says the label, or an expert who found nothing.
         pseudo: the finding is there and nobody drew it: the teacher has to say where.
     """
 
@@ -28,39 +28,40 @@ class MapRoles(NamedTuple):
     pseudo: Tensor
 
 
-def map_roles(label: Tensor, region_mask: Tensor, region_annotated: Tensor) -> MapRoles:
+def map_roles(label: Tensor, region_drawn: Tensor, region_annotated: Tensor) -> MapRoles:
     """Return what is known of each finding of each film.
 
     An expert who draws one finding of a film may pass over another: a finding that the label calls
-    present and that has no region is one that nobody drew.
+    present and that has no region is one that nobody drew. Where the label is unknown, only an
+    expert who found nothing at all on the film makes a finding absent.
 
     Args:
         label: 0, 1 or NaN (unknown), ``(B, C)``.
-        region_mask: 0 or 1, ``(B, C, H, W)``.
+        region_drawn: whether an expert drew the finding, bool, ``(B, C)``; of the film as it is
+            stored: a region that augmentation moves out of the picture was drawn all the same.
         region_annotated: whether an expert looked for regions, bool, ``(B, C)``.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes differ.
 
     Example:
         >>> label = torch.tensor([[1.0, 1.0, 0.0, float("nan")]])
-        >>> mask = torch.zeros(1, 4, 2, 2)
-        >>> mask[0, 0, 1, 1] = 1
-        >>> roles = map_roles(label, mask, torch.tensor([[True, True, True, False]]))
+        >>> drawn = torch.tensor([[True, False, False, False]])
+        >>> roles = map_roles(label, drawn, torch.tensor([[True, True, True, True]]))
         >>> [role.tolist()[0] for role in roles]  # doctest: +NORMALIZE_WHITESPACE
         [[True, False, False, False], [False, False, True, False], [False, True, False, False]]
     """
     check_same_shape(
         "map_roles",
         label=label,
+        region_drawn=region_drawn,
         region_annotated=region_annotated,
-        region_mask=region_mask[:, :, 0, 0],
         hint="Each has one column per finding.",
     )
-    marked = region_mask.flatten(2).any(2).bool()  # any of uint8 is uint8
     looked = region_annotated.bool()
-    drawn = marked & looked & (label != 0)  # NaN is not 0: what an expert drew is there
-    absent = (label == 0) | (looked & ~marked & label.isnan())
+    drawn = region_drawn.bool() & looked & (label != 0)  # NaN is not 0: what was drawn is there
+    nothing = looked & ~region_drawn.bool().any(1, keepdim=True)
+    absent = (label == 0) | (nothing & label.isnan())
     return MapRoles(drawn, absent, (label == 1) & ~drawn)
 
 

@@ -61,7 +61,7 @@ class AALSNetwork(nn.Module):
     """ResNet, feature pyramid, and a head with one map per finding.
 
     ``forward`` gives the logits of the images, so that metrics, export and engines work as with any
-    classifier; :meth:`forward_map` gives the maps. Any image of at least 32 pixels is taken.
+    classifier; :meth:`forward_map` gives the maps. Any image of at least 64 pixels is taken.
 
     Args:
         backbone: its stages are used, its last layer is dropped.
@@ -190,6 +190,7 @@ class MapMemory(nn.Module):
         super().__init__()
         self.network = network
         self.map_logits: Tensor | None = None
+        self.train(network.training)  # or an evaluator would leave a teacher in training mode
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of the images, ``(B, C)``.

@@ -92,6 +92,8 @@ class EMATeacher(FrozenTeacher):
             image: ``(B, in_channels, H, W)``, or the views that the network takes.
             kwargs: further arguments of the network.
         """
+        if any(module.training for module in self.network.modules()):
+            self.eval()  # somebody who held a part of the network has called `train` on it
         answer: Answer = self.network(image, **kwargs)
         return answer
 

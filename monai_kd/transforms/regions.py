@@ -55,12 +55,14 @@ class LabelToTensord(MapTransform):
 
 
 class RegionsToMaskd(MapTransform):
-    """Replace drawn regions by ``region_mask`` and ``region_annotated``.
+    """Replace drawn regions by ``region_mask``, ``region_drawn`` and ``region_annotated``.
 
     Comes straight after loading, before anything moves a pixel; later spatial transforms take both
     ``image`` and ``region_mask``. ``None`` and ``[]`` differ: nobody drew on the first image; an
-    expert looked at the second and found nothing. Only the second counts as annotated. A path
-    under ``lung_mask`` is loaded too, to ``(1, H, W)``.
+    expert looked at the second and found nothing. Only the second counts as annotated. A finding
+    was drawn where a region names it, or where it is present (label 1) and a region names none;
+    later transforms that move the mask leave that as it is. A path under ``lung_mask`` is loaded
+    too, to ``(1, H, W)``.
 
     ``hidden_regions``, which training must not see, leave the item too. With ``hidden`` they become
     ``hidden_region_mask`` and ``hidden_region_annotated``, for measurements only; the second is
@@ -109,7 +111,18 @@ class RegionsToMaskd(MapTransform):
         except MonaiKDError as error:
             raise MonaiKDError(f"RegionsToMaskd: {out.get('item', 'an item')}: {error}") from None
         out["region_annotated"] = torch.full((len(self.findings),), regions is not None)
+        out["region_drawn"] = self._drawn(regions or [], out.get("label"))
         return out
+
+    def _drawn(self, regions: Sequence[Region], label: Any) -> Tensor:
+        named = {region.get("finding") for region in regions}
+        present = [True] * len(self.findings) if label is None else [v == 1 for v in label]
+        return torch.tensor(
+            [
+                name in named or (None in named and there)
+                for name, there in zip(self.findings, present, strict=True)
+            ]
+        )
 
     def _painted(self, regions: Sequence[Region] | None, size: Sequence[int]) -> Tensor:
         return torch.from_numpy(regions_to_mask(regions, self.findings, size)).to(torch.float32)
