@@ -80,15 +80,16 @@ def aals_loss(student: Tensor, teacher: Tensor, batch: dict[str, Tensor]) -> Ten
     """Return the loss of maps of logits, ``(B, C, h, w)``, film by film and finding by finding."""
     known, filled = [], []
     for film in range(len(student)):
+        nothing_drawn = not batch["region_drawn"][film].any()
         for finding in range(student.shape[1]):
             label = batch["label"][film, finding].item()
             mask = batch["region_mask"][film, finding]
             looked = batch["region_annotated"][film, finding].item()
             logits = student[film, finding]
-            if label != 0 and looked and mask.max() > 0:
+            if label != 0 and looked and batch["region_drawn"][film, finding]:
                 cells = F.interpolate(mask[None, None], logits.shape, mode="nearest-exact")[0, 0]
                 known.append(F.binary_cross_entropy_with_logits(logits, cells, reduction="none"))
-            elif label == 0 or (looked and math.isnan(label)):
+            elif label == 0 or (looked and nothing_drawn and math.isnan(label)):
                 zeros = torch.zeros_like(logits)
                 known.append(F.binary_cross_entropy_with_logits(logits, zeros, reduction="none"))
             elif label == 1:

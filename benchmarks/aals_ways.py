@@ -158,6 +158,7 @@ def random_batch(settings: Settings, seed: int) -> Batch:
         "label": label,
         "region_mask": mask,
         "region_annotated": looked,
+        "region_drawn": mask.flatten(2).any(2),
     }
 
 

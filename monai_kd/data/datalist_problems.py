@@ -49,10 +49,12 @@ def datalist_problems(content: Mapping[str, Any]) -> list[str]:
     findings, exclusive = content["findings"], content["exclusive"]
     item_validator = validator.evolve(schema={"$ref": "#/$defs/item"})
     for name, items in content.items():
+        first: dict[str, int] = {}  # of each id; a film in two sections is the leak gate's matter
         for number, item in enumerate(items if is_section(name) else []):
             where = f"section `{name}`, item {number}: "
             said = [_say(error) for error in item_validator.iter_errors(item)]
             said = said or list(_item_problems(item, findings, exclusive))
+            said = said or list(_repeated_id(item, number, first))
             problems += [where + problem for problem in said]
     return problems
 
@@ -120,6 +122,11 @@ def _item_problems(
         near = _meant(key)
         if near:
             yield f"`{key}` must be a known name.{near}"
+
+
+def _repeated_id(item: Mapping[str, Any], number: int, first: dict[str, int]) -> Iterator[str]:
+    if item.get("id") and first.setdefault(item["id"], number) != number:
+        yield f"`id` must be another than that of item {first[item['id']]}, got the same."
 
 
 def _is_one_hot(label: Sequence[int | None]) -> bool:

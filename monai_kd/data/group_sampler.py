@@ -130,12 +130,13 @@ def films_of_an_epoch(groups: Sequence[int], ratio: Sequence[int]) -> int:
 
     Args:
         groups: see :class:`GroupSampler`.
-        ratio: see :class:`GroupSampler`.
+        ratio: see :class:`GroupSampler`; groups without films are left out.
 
     Raises:
         ValueError: as for :class:`GroupSampler`.
     """
-    return len(GroupSampler(groups, ratio, seed=0))
+    there = [share if group in groups else 0 for group, share in enumerate(ratio)]
+    return len(GroupSampler(groups, there, seed=0))
 
 
 def _times_before(films: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -175,8 +175,8 @@ def refuse_exclusive(datalist: Datalist) -> None:
         )
 
 
-def _check_ratio(needs: Collection[str], ratio: Sequence[int]) -> None:
-    whole = not isinstance(ratio, str) and len(ratio) == 3
+def _check_ratio(needs: Collection[str], ratio: Sequence[int] | str) -> None:
+    whole = isinstance(ratio, (list, tuple)) and len(ratio) == 3
     if not whole or any(kind in needs and ratio[k] == 0 for k, kind in enumerate(_WANTED)):
         raise ValueError(
             f"check_groups: `ratio` must be three whole numbers, those of {', '.join(needs)} films "

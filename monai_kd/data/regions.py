@@ -54,7 +54,7 @@ def regions_to_mask(
 
     Raises:
         RegionError: if a region lies wholly outside the image, or a point does, has no area, names
-            an unknown finding, or is a mask file of another size.
+            an unknown finding, or is a mask file of another size or one that marks nothing.
 
     Example:
         >>> regions_to_mask([{"box": [1, 0, 3, 2], "finding": None}], ["opacity"], (2, 3))
@@ -157,6 +157,11 @@ def _mask_of_file(path: Any, shape: tuple[int, int]) -> BoolMask:
             f"the mask file must have the size of the image, {shape[0]} rows x {shape[1]} "
             f"columns, got {mask.shape[0]} rows x {mask.shape[1]} columns. Draw it on the image "
             "as it is stored."
+        )
+    if not mask.any():
+        raise RegionError(
+            "the mask file must mark something, got only zeros. Write an empty list of regions if "
+            "nothing was found."
         )
     return mask
 

@@ -29,13 +29,24 @@ import numpy as np
 from monai_kd.metrics import coco_results
 from monai_kd.utils import read_json, write_text_atomically
 
-__all__ = ["FilmDetections", "FoundBox", "ShownPoints", "append_rows", "write_tables"]
+__all__ = [
+    "FilmDetections",
+    "FoundBox",
+    "ShownPoints",
+    "append_rows",
+    "partial_table",
+    "remove_earlier",
+    "remove_partial_tables",
+    "write_tables",
+]
 
 _log = logging.getLogger(__name__)
 _COLUMNS = ("id", "finding", "score", "x_min", "y_min", "x_max", "y_max")
 _HEADER = (*_COLUMNS, "operating_point", "problem")
 _DOTTED, _SOLID = 0.2, 0.5  # where nobody has chosen; a probability of a half is a line anyway
 _RADIUS, _SHARE = 6, 0.5
+_TABLES = ("detections.csv", "coco_images.json", "coco_results.json")
+_DICOM_RESULTS = ("report.dcm", "segmentation.dcm", "picture.dcm", "presentation.dcm")
 
 Box = tuple[float, float, float, float]
 
@@ -124,6 +135,47 @@ class ShownPoints:
         )
 
 
+def partial_table(folder: Path, rank: int) -> Path:
+    """Return where a process keeps its rows until all are done.
+
+    Args:
+        folder: of the tables.
+        rank: of the process.
+    """
+    return folder / f"detections.partial_{rank}.csv"
+
+
+def remove_partial_tables(folder: Path) -> None:
+    """Remove the unfinished tables of all processes, also of a run with more of them.
+
+    Args:
+        folder: of the tables.
+    """
+    for partial in folder.glob("detections.partial_*.csv"):
+        partial.unlink()
+
+
+def remove_earlier(folder: Path) -> None:
+    """Remove tables, pictures and DICOM results of an earlier run, finished or cut off.
+
+    A folder without a table of such a run, finished or not, is left alone. The tables go last, so
+    that what is left when this is cut off goes the next time.
+
+    Args:
+        folder: of the tables.
+    """
+    tables = [folder / name for name in _TABLES]
+    unfinished = any(folder.glob("detections.partial_*.csv"))
+    if not unfinished and not any(table.is_file() for table in tables):
+        return
+    for picture in (folder / "detections").glob("film_*.png"):
+        picture.unlink()
+    _remove_dicom_results(folder / "dicom")
+    for table in tables:
+        table.unlink(missing_ok=True)
+    remove_partial_tables(folder)
+
+
 def append_rows(path: Path, films: Iterable[FilmDetections], findings: Sequence[str]) -> None:
     """Add the rows of films to an unfinished table, which outlives a crash.
 
@@ -158,6 +210,16 @@ def write_tables(folder: Path, films: Sequence[FilmDetections], findings: Sequen
     write_text_atomically(folder / "coco_images.json", json.dumps(about, indent=1) + "\n")
     results = json.dumps(_coco(films), indent=1)
     write_text_atomically(folder / "coco_results.json", results + "\n")
+
+
+def _remove_dicom_results(folder: Path) -> None:
+    films = [film for film in folder.glob("*") if film.is_dir()]
+    for film in films:
+        for name in _DICOM_RESULTS:
+            (film / name).unlink(missing_ok=True)
+    for emptied in (*films, folder):
+        if emptied.is_dir() and not any(emptied.iterdir()):
+            emptied.rmdir()
 
 
 def _threshold(chosen: Mapping[str, Any] | None, point: str, default: float) -> float:

@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_kd.handlers.film_boxes import boxes_on_film
 from monai_kd.handlers.localization import film_name, lesion_boxes, scored_findings
 from monai_kd.handlers.localization_tables import (
     FilmCandidates,
@@ -54,9 +55,11 @@ class DetectionMetrics:
     """Hold the peaks of the maps against the lesions that were drawn, in each evaluation.
 
     The candidates are those of :func:`monai_kd.metrics.top_candidates`, in pixels of the network's
-    image; one hits a lesion when its peak lies in the lesion's box. The lesions are the connected
-    parts of the region. A film is scored for a finding that is absent from it, and for one that is
-    present and drawn; films that could not be read are left out.
+    image, without those that lie wholly on the black border round the film; that takes
+    ``stored_size`` in the batch. One hits a lesion when the cell of its peak lies in the lesion's
+    box or touches it: when the middle of the cell is at most half a cell beside the box. The
+    lesions are the connected parts of the region. A film is scored for a finding that is absent
+    from it, and for one that is present and drawn; films that could not be read are left out.
 
     ``engine.state.metrics`` gets ``val_froc_score``, the mean over the findings that have lesions,
     and ``val_froc_<finding>`` of each: the mean recall at 0.1, 0.2, 0.5 and 1 false positives per
@@ -99,6 +102,7 @@ class DetectionMetrics:
         self.thresholds_path = None if thresholds_path is None else Path(thresholds_path)
         self._films: list[FilmCandidates] = []
         self._finite = True
+        self._tolerance = 0.0  # half a cell, in pixels of the network's image
 
     def attach(self, engine: Engine) -> None:
         """Look after every iteration; attach before what writes the summary.
@@ -128,7 +132,7 @@ class DetectionMetrics:
         prob = self._prob(scored)
         score, box, peak = self._candidates(prob, batch["region_mask"].shape[2:])
         for film, finding in scored.nonzero().tolist():
-            used = score[film, finding] > _LOWEST
+            used = (score[film, finding] > _LOWEST) & _there(batch, film, box[film, finding])
             known = bool(drawn[film, finding])
             mask = batch["region_mask"][film, finding]
             self._films.append(
@@ -163,19 +167,24 @@ class DetectionMetrics:
         found = top_candidates(prob, self.radius, self.max_candidates, self.share)
         score, box, peak = (part.cpu().numpy() for part in found)
         cell = np.array([size[1] / prob.shape[3], size[0] / prob.shape[2]], np.float32)
+        self._tolerance = max(self._tolerance, float(cell.max()) / 2)
         return score, box * np.tile(cell, 2), peak * cell
 
     def _start(self, engine: Engine) -> None:
-        self._films, self._finite = [], True
+        self._films, self._finite, self._tolerance = [], True, 0.0
         if self.write and is_main_process():
             remove_localization(self.folder)
 
     def _finish(self, engine: Engine) -> None:
-        shares = gather_objects((self._films, self._finite))
-        films = films_by_finding(share for share, _ in shares)
-        finite = all(of_process for _, of_process in shares)
+        shares = gather_objects((self._films, self._finite, self._tolerance))
+        films = films_by_finding(share for share, _, _ in shares)
+        finite = all(of_process for _, of_process, _ in shares)
+        matching: dict[str, Any] = {
+            "rule": _RULE,
+            "tolerance": max(of_process for _, _, of_process in shares),
+        }
         self._films = []
-        every = {column: (mine, match_films(mine, rule=_RULE)) for column, mine in films.items()}
+        every = {column: (mine, match_films(mine, **matching)) for column, mine in films.items()}
         with_lesions = {column: pair for column, pair in every.items() if pair[1].lesions.any()}
         self._set_metrics(engine, with_lesions if finite else {})
         if not finite:
@@ -185,7 +194,7 @@ class DetectionMetrics:
         if self.thresholds_path is not None:
             self._write_thresholds(self.thresholds_path, every)
         if self.write and with_lesions and getattr(engine.state, "summary", None):
-            results = localize(self.folder, self.findings, with_lesions, rule=_RULE)
+            results = localize(self.folder, self.findings, with_lesions, **matching)
             engine.state.summary["localization"] = results
 
     def _set_metrics(self, engine: Engine, matched: _Matched) -> None:
@@ -210,3 +219,12 @@ class DetectionMetrics:
         points = {"findings": chosen, "radius": self.radius, "share": self.share}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json.dumps(points, indent=1, allow_nan=False) + "\n")
+
+
+def _there(batch: Mapping[str, Any], film: int, box: FloatArray) -> NDArray[Any]:
+    """Whether each box, ``(K, 4)``, reaches into the film; all do where its size is not known."""
+    if "stored_size" not in batch:
+        return np.ones(len(box), np.bool_)
+    rows, columns = batch["stored_size"][film].tolist()
+    side = batch["region_mask"].shape[-1]
+    return boxes_on_film(box, (rows, columns), spatial_size=side)[1]

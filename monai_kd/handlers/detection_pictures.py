@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monai_kd.transforms import SquarePadGeometry, square_pad_geometry
+from monai_kd.utils.box_labels import BoxLabel, draw_labels
 
 __all__ = ["BOX_COLORS", "EXPERT_COLOR", "DrawnBox", "detection_picture", "stored_film"]
 
@@ -21,9 +21,10 @@ EXPERT_COLOR = (255, 255, 255)
 """Color of what an expert drew."""
 
 _SIDE = 1024  # longest side of a picture
-_LINE = 2
-_DOT, _GAP = 4, 6
-_FONT = 18
+_LINE = 3
+_DOT, _GAP = 6, 8
+_FONTS = 36  # so many fonts are as wide as the picture: pages show it half as wide as a window
+_LEAST_FONT = 18
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class DrawnBox:
     Args:
         box: ``x_min, y_min, x_max, y_max`` in pixels of the stored film, maxima exclusive.
         color: RGB, 0 to 255.
-        label: text above it, "" for none.
+        label: text beside it, "" for none.
         dotted: whether its line is dotted.
     """
 
@@ -72,32 +73,41 @@ def detection_picture(
 ) -> NDArray[np.uint8]:
     """Return the film with boxes; each line has a dark rim, so that it is seen on bone and on air.
 
+    Labels stand outside their boxes, on dark plates, and do not cover each other.
+
     Args:
         film: from :func:`stored_film`, ``(H, W)``.
-        boxes: drawn in this order.
+        boxes: drawn in this order; labels of solid ones choose their places first.
         rows: of the stored film, which the boxes are measured in.
         columns: of the stored film.
 
     Returns:
         RGB, ``(H, W, 3)``.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     picture = Image.fromarray(film).convert("RGB")
     pen = ImageDraw.Draw(picture)
-    font: Any = ImageFont.load_default(size=_FONT)
     across, down = film.shape[1] / columns, film.shape[0] / rows
+    places: list[tuple[float, float, float, float]] = []
     for drawn in boxes:
         x_min, y_min, x_max, y_max = drawn.box
         corners = (x_min * across, y_min * down, x_max * across, y_max * down)
+        places.append(corners)
         for start, end in _strokes(corners, dotted=drawn.dotted):
             pen.line([start, end], fill=(0, 0, 0), width=_LINE + 2)
         for start, end in _strokes(corners, dotted=drawn.dotted):
             pen.line([start, end], fill=drawn.color, width=_LINE)
-    for drawn in boxes:  # above all lines
-        place = _label_place(pen, font, drawn, film.shape, (across, down))
-        color, rim = drawn.color, (0, 0, 0)
-        pen.text(place, drawn.label, fill=color, font=font, stroke_width=2, stroke_fill=rim)
+    labeled = sorted(
+        (pair for pair in zip(boxes, places, strict=True) if pair[0].label),
+        key=lambda pair: pair[0].dotted,
+    )
+    draw_labels(  # above all lines
+        picture,
+        [BoxLabel(drawn.label, place, drawn.color) for drawn, place in labeled],
+        font_size=max(_LEAST_FONT, film.shape[1] // _FONTS),
+        boxes=[place for drawn, place in zip(boxes, places, strict=True) if not drawn.label],
+    )
     return np.asarray(picture)
 
 
@@ -129,16 +139,3 @@ def _strokes(
                 (x + begin * (to_x - x), y + begin * (to_y - y)),
                 (x + end * (to_x - x), y + end * (to_y - y)),
             )
-
-
-def _label_place(
-    pen: Any, font: Any, drawn: DrawnBox, shape: tuple[int, ...], scale: tuple[float, float]
-) -> tuple[float, float]:
-    """Above the box, below it where there is no room, and never beyond the picture."""
-    left, top, right, bottom = pen.textbbox((0, 0), drawn.label, font=font, stroke_width=2)
-    width, height = right - left, bottom - top
-    x = min(max(drawn.box[0] * scale[0], 0), max(shape[1] - width, 0))
-    y = drawn.box[1] * scale[1] - height - 4
-    if y < 0:
-        y = min(drawn.box[3] * scale[1] + 2, shape[0] - height - 4)
-    return x, y

@@ -97,6 +97,7 @@ def localize(
     matched: Mapping[int, tuple[Sequence[FilmCandidates], Candidates]],
     *,
     rule: str,
+    tolerance: float = 0.0,
 ) -> dict[str, dict[str, Any]]:
     """Write the tables, tell the log, and return the summary of each finding by its name.
 
@@ -106,10 +107,11 @@ def localize(
         matched: films and their :class:`~monai_kd.metrics.Candidates`, by column of the finding;
             each with a lesion.
         rule: the rule that they were matched by.
+        tolerance: the tolerance that they were matched with, in pixels.
     """
     write_localization(folder, findings, matched)
     results = {
-        findings[column]: localization_summary(films, found, rule=rule)
+        findings[column]: localization_summary(films, found, rule=rule, tolerance=tolerance)
         for column, (films, found) in matched.items()
     }
     for name, result in results.items():
@@ -123,18 +125,22 @@ def localize(
     return results
 
 
-def match_films(films: Sequence[FilmCandidates], *, rule: str) -> Candidates:
+def match_films(
+    films: Sequence[FilmCandidates], *, rule: str, tolerance: float = 0.0
+) -> Candidates:
     """Return the candidates of one finding with the lesion that each hits.
+
+    A film whose patient is not known is one of a patient of its own.
 
     Args:
         films: each film once; they are numbered in this order.
         rule: see :func:`monai_kd.metrics.match_candidates`; for ``"center"`` the peak must lie in
             the lesion's box, not the middle of its own box.
+        tolerance: pixels by which lesions are enlarged on each side for ``"center"``, at least 0.
     """
     image = np.repeat(np.arange(len(films)), [len(film.score) for film in films])
     box = np.concatenate([film.box for film in films]).astype(np.float64)
     peak = np.concatenate([film.peak for film in films]).astype(np.float64)
-    patients = [film.patient_id for film in films]
     matched = match_candidates(
         image,
         np.concatenate([film.score for film in films]).astype(np.float64),
@@ -142,13 +148,18 @@ def match_films(films: Sequence[FilmCandidates], *, rule: str) -> Candidates:
         *_lesions(films),
         images=len(films),
         rule=rule,
-        patient_id=None if None in patients else patients,
+        tolerance=tolerance,
+        patient_id=[film.patient_id for film in films],
     )
     return dataclasses.replace(matched, box=box)
 
 
 def localization_summary(
-    films: Sequence[FilmCandidates], candidates: Candidates, *, rule: str
+    films: Sequence[FilmCandidates],
+    candidates: Candidates,
+    *,
+    rule: str,
+    tolerance: float = 0.0,
 ) -> dict[str, Any]:
     """Return how well lesions are found, ready for ``json.dump``.
 
@@ -156,11 +167,12 @@ def localization_summary(
         films: of one finding, at least one of them with a lesion.
         candidates: from :func:`match_films`.
         rule: the rule that they were matched by.
+        tolerance: the tolerance that they were matched with, in pixels.
 
     Returns:
-        ``images``, ``lesions``, ``rule``; ``recall`` and ``recall_ci`` at each ``fp_per_image``;
-        ``froc_score``, ``wafroc`` and ``average_precision``, the first two with ``_ci``; and
-        ``curve``, the FROC curve at up to 200 points. None where the data cannot say.
+        ``images``, ``lesions``, ``rule``, ``tolerance``; ``recall`` and ``recall_ci`` at each
+        ``fp_per_image``; ``froc_score``, ``wafroc`` and ``average_precision``, the first two with
+        ``_ci``; and ``curve``, the FROC curve at up to 200 points. None where the data cannot say.
     """
     curve = froc_curve(candidates)
     shown = np.unique(np.linspace(0, len(curve.recall) - 1, _CURVE_POINTS).round().astype(int))
@@ -169,6 +181,7 @@ def localization_summary(
         "images": candidates.images,
         "lesions": int(candidates.lesions.sum()),
         "rule": rule,
+        "tolerance": tolerance,
         "fp_per_image": list(FROC_RATES),
         "recall": [json_number(recall.estimate) for recall in recalls],
         "recall_ci": [json_limits(recall) for recall in recalls],

@@ -122,6 +122,9 @@ class CollectPredictions:
 class PredictionsCSV:
     """Write ``predictions.csv``: salted id, what is known, and one probability per finding.
 
+    The table of an earlier evaluation is removed when one starts: should this one be cut off, the
+    older ids would stand beside a mapping of new ones.
+
     Args:
         path: file to write.
         findings: names of the C findings.
@@ -137,6 +140,7 @@ class PredictionsCSV:
         Args:
             engine: the evaluator.
         """
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
@@ -167,6 +171,10 @@ class PredictionsCSV:
         unread = sum(bool(problem) for problem in table.get("problem", []))
         films = len(table["prob"])
         _log.info("%s: %d films, %d of them not readable", self.path.name, films, unread)
+
+    def _start(self, engine: Engine) -> None:
+        if is_main_process():
+            self.path.unlink(missing_ok=True)
 
 
 def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,14 @@ __all__ = ["PseudoLabelWarnings"]
 LEAST_PRECISION = 0.1  # of what the pseudo labels call a finding, at least this lies where it is
 MOST_DISTILLATION = 0.95  # share of the loss above which drawn films hardly count
 
+_NOTHING_THERE = {
+    "aals": "AALS changes nothing there",
+    "constant": "sharpening changes nothing there",
+    "symmetric": "sharpening lowers these maps, and teaches the student that nothing is there",
+    "hard": "their pseudo labels are empty, and teach the student that nothing is there",
+    "none": "the student is taught maps in which hardly anything is seen",
+}
+
 
 class PseudoLabelWarnings:
     """Notice what stays bad for some looks in a row; say each thing once.
@@ -20,12 +28,16 @@ class PseudoLabelWarnings:
         findings: names of the C findings.
         center: of the sharpening, in (0, 1).
         patience: looks in a row that have to agree; looks that cannot tell are passed over.
+
+    Attributes:
+        sharpening: of the loss, see :data:`monai_kd.losses.SHARPENINGS`; only for the words.
     """
 
     def __init__(self, findings: Sequence[str], *, center: float, patience: int) -> None:
         self.findings = list(findings)
         self.center = center
         self.patience = patience
+        self.sharpening = "aals"
         self._streaks: dict[str, list[float]] = {}  # looks so far, and the films in them
         self._said: list[str] = []
 
@@ -43,7 +55,7 @@ class PseudoLabelWarnings:
             if seen:
                 said.append(self._silent(finding, seen))
             if self._stays_bad(f"wrong {finding}", precision, precision < LEAST_PRECISION, films):
-                said.append(_wrong(finding, precision))
+                said.append(self._wrong(finding, precision))
         share = row["distillation_share"]
         if self._stays_bad("share", share, share > MOST_DISTILLATION, 1):
             said.append(_outweighed(share))
@@ -74,19 +86,25 @@ class PseudoLabelWarnings:
         return round(self._streaks[name][1])
 
     def _silent(self, finding: str, films: int) -> str:
+        looks = f"{self.patience} looks" if self.patience > 1 else "look"
         return (
             f"The teacher's peak is above the center on none of the {films} films with {finding} "
-            f"in the last {self.patience} looks (`center` is {self.center:g}): AALS changes "
-            "nothing there. Train the first stage longer, draw more regions, or lower `center`."
+            f"in the last {looks} (`center` is {self.center:g}): "
+            f"{_NOTHING_THERE[self.sharpening]}. {self._advice('lower')}"
         )
 
+    def _wrong(self, finding: str, precision: float) -> str:
+        return (
+            f"Of what the pseudo labels call {finding}, {precision:.1%} lies in the regions that "
+            f"training does not see: the student is taught the wrong places. "
+            f"{self._advice('raise')}"
+        )
 
-def _wrong(finding: str, precision: float) -> str:
-    return (
-        f"Of what the pseudo labels call {finding}, {precision:.1%} lies in the regions that "
-        "training does not see: the student is taught the wrong places. Train the first stage "
-        "longer, draw more regions, or raise `center`."
-    )
+    def _advice(self, turn: str) -> str:
+        """Without sharpening the center is a yardstick alone: to move it mends nothing."""
+        if self.sharpening == "none":
+            return "Train the first stage longer, or draw more regions."
+        return f"Train the first stage longer, draw more regions, or {turn} `center`."
 
 
 def _outweighed(share: float) -> str:

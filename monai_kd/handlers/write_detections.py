@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
@@ -22,6 +21,9 @@ from monai_kd.handlers.detection_files import (
     FoundBox,
     ShownPoints,
     append_rows,
+    partial_table,
+    remove_earlier,
+    remove_partial_tables,
     write_tables,
 )
 from monai_kd.handlers.detection_metrics import RemembersMaps
@@ -32,21 +34,26 @@ from monai_kd.handlers.detection_pictures import (
     detection_picture,
     stored_film,
 )
+from monai_kd.handlers.film_boxes import boxes_on_film
 from monai_kd.handlers.localization import film_name, lesion_boxes
 from monai_kd.handlers.pictures import save_png
 from monai_kd.handlers.predictions import unread
 from monai_kd.metrics import top_candidates
 from monai_kd.networks import GREY_MEAN, GREY_SD
-from monai_kd.transforms import SquarePadGeometry, square_pad_geometry
 from monai_kd.utils import MonaiKDError, slug
-from monai_kd.utils.distributed import gather_objects, is_main_process, process_rank
+from monai_kd.utils.box_labels import label_text
+from monai_kd.utils.distributed import (
+    done_by_main_process,
+    gather_objects,
+    is_main_process,
+    process_rank,
+    wait_for_all,
+)
 
 __all__ = ["WriteDetections"]
 
 _log = logging.getLogger(__name__)
 _MOST = 20  # candidates of one map
-_TABLES = ("detections.csv", "coco_images.json", "coco_results.json")
-_LEAST = 1e-3  # pixels of the stored film that a box must reach into it; less is rounding
 _NOT_A_NUMBER = "The network's answer is not a number."
 
 
@@ -56,11 +63,13 @@ class WriteDetections:
     A candidate is shown from the dotted operating point on, and drawn solid from the solid one on;
     one that lies wholly on the black border is left out. The folder gets ``detections.csv``,
     ``coco_images.json`` and ``coco_results.json``, see
-    :mod:`monai_kd.handlers.detection_files`; ``detections/film_<n>.png`` of the first films, n from
-    0; and, of DICOM films, ``dicom/<salted id>/``, see :mod:`monai_kd.data.dicom_results`. A DICOM
-    result that cannot be written is a ``problem`` of its film, and stops nothing. While it runs,
+    :mod:`monai_kd.handlers.detection_files`; ``detections/film_<n>.png`` of the first films with a
+    shown candidate or an expert's region, n being the film's place among all, from 0; and, of DICOM
+    films, ``dicom/<salted id>/``, see :mod:`monai_kd.data.dicom_results`. A DICOM
+    result that cannot be written is a ``problem`` of its film, and stops nothing; a film with a
+    problem before that gets neither picture nor DICOM result. While it runs,
     ``detections.partial_<process>.csv`` grows with each batch: should it be cut off, it holds all
-    that was done.
+    that was done. At the start, all that an earlier run left in the folder is removed.
 
     Args:
         memory: the evaluator's network, see :class:`monai_kd.networks.MapMemory`.
@@ -70,7 +79,8 @@ class WriteDetections:
             ``dicom`` alone. A path goes nowhere but to the file that is opened.
         operating_points: ``operating_points.json`` of the training, or what it holds; without one
             candidates are shown dotted from 0.2 and solid from 0.5 on.
-        pictures: so many films are drawn, at least 0; what an expert drew is white.
+        pictures: at most so many films are drawn, at least 0; what an expert drew is white. A film
+            with nothing to show is not drawn.
         dicom: ``algorithm_name`` and ``algorithm_version`` of the results that DICOM films get, see
             :func:`monai_kd.data.dicom_results.write_dicom_results`; None or empty writes none.
         mean: subtracted when the image was normalized.
@@ -110,6 +120,8 @@ class WriteDetections:
         self.mean = mean
         self.sd = sd
         self._films: list[FilmDetections] = []
+        self._drawn: set[int] = set()  # by this process
+        self._folders: dict[str, int] = {}  # of DICOM results of this run, and whose they are
 
     def attach(self, engine: Engine) -> None:
         """Look after every iteration, write the tables at the end.
@@ -134,16 +146,18 @@ class WriteDetections:
         batch, image = engine.state.batch, engine.state.output["image"]
         films = self._detect(batch, image)
         for row, film in enumerate(films):
-            if film.size is not None and film.index < self.pictures:
+            if film.size is None or film.problem:  # nobody knows what is on it
+                continue
+            if len(self._drawn) < self.pictures:
                 self._draw(film, image[row], _expert_boxes(batch, row, film.size))
-            if film.size is not None and self.dicom and batch["format"][row] == "DICOM":
+            if self.dicom and batch["format"][row] == "DICOM":
                 films[row] = self._write_dicom(film)
         append_rows(self._partial, films, self.findings)
         self._films += films
 
     @property
     def _partial(self) -> Path:
-        return self.folder / f"detections.partial_{process_rank()}.csv"
+        return partial_table(self.folder, process_rank())
 
     def _detect(self, batch: Mapping[str, Any], image: Tensor) -> list[FilmDetections]:
         maps = _checked(batch, self.memory.map_logits, len(image))
@@ -169,31 +183,37 @@ class WriteDetections:
         self, score: Tensor, box: Tensor, size: tuple[int, int], side: int
     ) -> tuple[FoundBox, ...]:
         """The candidates of one film that are shown; ``score`` is ``(C, K)``."""
-        geometry = square_pad_geometry(*size, spatial_size=side)
         found = []
         for finding, (dots, line) in enumerate(
             zip(self.points.dotted, self.points.solid, strict=True)
         ):
             for place in ((score[finding] >= dots) & (score[finding] > 0)).nonzero()[:, 0].tolist():
-                stored = _on_film(box[finding, place], size, geometry)
+                stored = _on_film(box[finding, place], size, side)
                 height = float(score[finding, place])
                 if stored is not None:
                     found.append(FoundBox(finding, height, stored, height >= line))
         return tuple(found)
 
     def _draw(self, film: FilmDetections, image: Tensor, expert: list[Box]) -> None:
-        rows, columns = film.size or (1, 1)
+        """Draw a film, if there is something to show on it."""
+        if film.size is None or not (film.found or expert):
+            return
+        rows, columns = film.size
         gray = (image[0].float() * self.sd + self.mean).cpu().numpy()
         boxes = [DrawnBox(box, EXPERT_COLOR) for box in expert]
         for found in film.found:
-            name = f"{self.findings[found.finding]} " if len(self.findings) > 1 else ""
+            name = self.findings[found.finding] if len(self.findings) > 1 else ""
             color = BOX_COLORS[found.finding % len(BOX_COLORS)]
-            label = f"{name}{found.score:.2f}"
+            label = label_text(name, found.score)
             boxes.append(DrawnBox(found.box, color, label, dotted=not found.solid))
         drawn = detection_picture(
             stored_film(gray, rows, columns), boxes, rows=rows, columns=columns
         )
-        save_png(drawn, self.folder / "detections" / f"film_{film.index}.png")
+        save_png(drawn, self._picture(film.index))
+        self._drawn.add(film.index)
+
+    def _picture(self, index: int) -> Path:
+        return self.folder / "detections" / f"film_{index}.png"
 
     def _write_dicom(self, film: FilmDetections) -> FilmDetections:
         """Return the film, with a problem when its result could not be written."""
@@ -205,6 +225,7 @@ class WriteDetections:
         ]
         source, folder = self.items[film.index]["image"], self.folder / "dicom" / slug(film.name)
         try:
+            self._take(folder.name, film.index)
             write_dicom_results(
                 source,
                 folder,
@@ -221,21 +242,33 @@ class WriteDetections:
             return dataclasses.replace(film, problem=f"{film.problem} {problem}".strip())
         return film
 
+    def _take(self, folder: str, index: int) -> None:
+        """Note whose DICOM results a folder holds.
+
+        Raises:
+            MonaiKDError: if they are another film's.
+        """
+        if self._folders.setdefault(folder.casefold(), index) != index:
+            raise MonaiKDError(
+                "WriteDetections: `id` must be another for each film with DICOM results, got one "
+                "twice. Give each film an id of its own."
+            )
+
     def _start(self, engine: Engine) -> None:
-        self._films = []
-        self._partial.unlink(missing_ok=True)
-        if is_main_process() and any((self.folder / name).is_file() for name in _TABLES):
-            for old in (self.folder / "detections").glob("film_*.png"):
-                old.unlink()
-            for name in _TABLES:
-                (self.folder / name).unlink(missing_ok=True)
+        self._films, self._drawn, self._folders = [], set(), {}
+        done_by_main_process(lambda: remove_earlier(self.folder))  # the others wait
+        append_rows(self._partial, [], self.findings)  # what is written from now on is known by it
 
     def _finish(self, engine: Engine) -> None:
         every = {film.index: film for share in gather_objects(self._films) for film in share}
         self._films = []
+        drawn = sorted({index for share in gather_objects(self._drawn) for index in share})
+        for surplus in self._drawn.intersection(drawn[self.pictures :]):  # of several processes
+            self._picture(surplus).unlink(missing_ok=True)
         if is_main_process():
             films = [every[index] for index in sorted(every)]
             write_tables(self.folder, films, self.findings)
+            remove_partial_tables(self.folder)  # each was gathered above
             found = [box for film in films for box in film.found]
             _log.info(
                 "detections.csv: %d candidates on %d films, %d of them solid.",
@@ -243,8 +276,7 @@ class WriteDetections:
                 len(films),
                 sum(box.solid for box in found),
             )
-        gather_objects(None)  # the tables are there
-        self._partial.unlink(missing_ok=True)
+        wait_for_all()  # the tables are there
 
 
 def _checked(batch: Mapping[str, Any], maps: Tensor | None, films: int) -> Tensor:
@@ -265,15 +297,11 @@ def _size(stored: Tensor) -> tuple[int, int]:
     return round(float(stored[0])), round(float(stored[1]))
 
 
-def _on_film(box: Tensor, size: tuple[int, int], geometry: SquarePadGeometry) -> Box | None:
+def _on_film(box: Tensor, size: tuple[int, int], side: int) -> Box | None:
     """A box of the square image on the stored film, cut at its edges; None when it lies beside."""
-    rows, columns = size
-    limits = [columns, rows, columns, rows]
-    stored = np.clip(geometry.to_stored(box.double().numpy()), 0, limits)
-    if (stored[2:] - stored[:2] < _LEAST).any():
-        return None
+    (stored,), (there,) = boxes_on_film(box.double().numpy(), size, spatial_size=side)
     x_min, y_min, x_max, y_max = (float(value) for value in stored)
-    return x_min, y_min, x_max, y_max
+    return (x_min, y_min, x_max, y_max) if there else None
 
 
 def _expert_boxes(batch: Mapping[str, Any], row: int, size: tuple[int, int]) -> list[Box]:
@@ -281,6 +309,6 @@ def _expert_boxes(batch: Mapping[str, Any], row: int, size: tuple[int, int]) -> 
     if "region_mask" not in batch:
         return []
     masks = batch["region_mask"][row].cpu()
-    geometry = square_pad_geometry(*size, spatial_size=masks.shape[-1])
+    side = masks.shape[-1]
     every = [torch.from_numpy(box) for mask in masks for box in lesion_boxes(mask)]
-    return [box for box in (_on_film(one, size, geometry) for one in every) if box is not None]
+    return [box for box in (_on_film(one, size, side) for one in every) if box is not None]

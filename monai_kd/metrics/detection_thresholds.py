@@ -18,6 +18,8 @@ from monai_kd.metrics.matching import Candidates
 
 __all__ = ["DetectionThresholds", "choose_detection_thresholds"]
 
+_FLOOR = 0.05  # no lower score is taken unless it is that of a hit
+
 
 @dataclass(frozen=True)
 class DetectionThresholds:
@@ -56,10 +58,13 @@ class DetectionThresholds:
 def choose_detection_thresholds(
     candidates: Candidates, *, dotted_fp: float = 0.5, solid_fp: float = 0.1
 ) -> DetectionThresholds:
-    """Return, for each rate, the lowest score that keeps to so many false positives per image.
+    """Return, for each rate, the score from which candidates keep to so many false positives.
 
-    Repeated hits are no false positives. Candidates of equal score are shown together or not at
-    all.
+    It is the lowest score of a hit that keeps to the rate: below it, false positives would be added
+    and nothing be found. Where no hit keeps to the rate, as without lesions, it is the lowest score
+    of all that does, but at least 0.05: a lower one would mean no more than that few candidates
+    were seen. Repeated hits are no false positives. Candidates of equal score are shown together or
+    not at all.
 
     Args:
         candidates: of one finding on the validation images, matched to the lesions.
@@ -67,21 +72,20 @@ def choose_detection_thresholds(
         solid_fp: the same for the strict threshold, in [0, ``dotted_fp``].
 
     Returns:
-        Scores of candidates; the next number above the best score where even that one would be too
-        many, so that nothing is shown; NaN where there is no candidate, or no image, to choose
-        from. Without lesions the thresholds are chosen all the same: false positives do not need
-        them.
+        Scores of candidates; the next number above the best score, and at least 0.05, where even
+        that one would be too many or too low, so that nothing is shown; NaN where there is no
+        candidate, or no image, to choose from.
 
     Raises:
         ValueError: if the rates are out of range.
 
     Example:
-        >>> found = Candidates(*map(np.array, ([0, 0, 1], [0.9, 0.7, 0.4])),
-        ...                    box=np.zeros((3, 4)), lesion=np.array([0, -1, -1]),
-        ...                    lesions=np.array([1, 0]))
+        >>> found = Candidates(*map(np.array, ([0, 0, 1], [0.9, 0.7, 0.6])),
+        ...                    box=np.zeros((3, 4)), lesion=np.array([0, -1, 0]),
+        ...                    lesions=np.array([1, 1]))
         >>> points = choose_detection_thresholds(found)
         >>> points.dotted, points.solid
-        (0.7, 0.9)
+        (0.6, 0.9)
     """
     if not 0 <= solid_fp <= dotted_fp < math.inf:
         raise ValueError(
@@ -100,10 +104,14 @@ def choose_detection_thresholds(
 
 
 def _point(curve: FrocCurve, rate: float, best: float) -> tuple[float, float, float]:
-    """Threshold, false positives per image and recall of the mildest point within the rate."""
+    """Threshold, false positives per image and recall of the point that is chosen for a rate."""
     index = int(np.searchsorted(curve.fp_per_image, rate, side="right")) - 1
+    if curve.recall[index] > 0:
+        index = int(np.searchsorted(curve.recall, curve.recall[index]))
+    else:
+        index = min(index, int((curve.threshold >= _FLOOR).sum()) - 1)
     above = np.nextafter(np.float32(best), np.float32(np.inf))  # also where scores are float32
-    threshold = float(curve.threshold[index] if index else above)
+    threshold = float(curve.threshold[index] if index else max(above, _FLOOR))
     return threshold, float(curve.fp_per_image[index]), float(curve.recall[index])
 
 

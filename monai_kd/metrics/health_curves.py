@@ -117,14 +117,17 @@ def _draw_panel(axis: Axes, columns: dict[str, list[float]], names: tuple[str, .
         for name, values in columns.items()
         if name.startswith(names) and not all(math.isnan(value) for value in values)
     }
+    lowest = 0.0
     for number, (name, values) in enumerate(drawn.items()):
         label, divisor = _in_words(name), 1.0
         if name.startswith(_MAY_PASS_1):
-            divisor = max(v for v in values if not math.isnan(v)) or 1.0
+            divisor = max(abs(v) for v in values if not math.isnan(v)) or 1.0
             label = f"{label} (1 is {divisor:.2g})"
+        shown = [value / divisor for value in values]
+        lowest = min([lowest, *(value for value in shown if not math.isnan(value))])
         axis.plot(
             columns["iteration"],
-            [value / divisor for value in values],
+            shown,
             color=_COLORS[number % len(_COLORS)],
             marker="o" if len(values) <= 30 else "",
             markersize=3,
@@ -133,7 +136,7 @@ def _draw_panel(axis: Axes, columns: dict[str, list[float]], names: tuple[str, .
         )
     _style(axis)
     axis.set_xlabel("iteration", fontsize=8, color=_INK)
-    axis.set_ylim(-0.03, 1.03)
+    axis.set_ylim(lowest - 0.03, 1.03)
     if drawn:
         axis.legend(framealpha=0.85, edgecolor="none", fontsize=8, labelcolor=_INK)
     else:

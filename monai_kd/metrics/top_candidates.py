@@ -25,10 +25,12 @@ def top_candidates(  # without `*`: TorchScript takes no keyword-only defaults
     """Return the highest peaks of every map and the box round each, best first.
 
     A peak is a cell above 0 that no other within the radius exceeds. Of equal peaks within the
-    radius of each other, the first counts, row by row; so it is with the order of equal peaks that
-    are farther from each other. The box holds the area that is connected to the peak and at least
-    ``share`` of its height, as far as 16 cells from it. An area that turns more than twice, as a
-    spiral does, is not followed to its end.
+    radius of each other (a plateau) the one nearest to their middle counts, the first row by row if
+    several are; exactly so as far as the plateau is not longer than ``6 * radius + 1`` cells, while
+    of a longer or bent one the peak may lie off the middle, or two may count. Equal peaks that are
+    farther from each other come row by row. The box holds the area that is connected to the peak
+    and at least ``share`` of its height, as far as 16 cells from it. An area that turns more than
+    twice, as a spiral does, is not followed to its end.
 
     Args:
         prob: probabilities, ``(B, C, H, W)``, in [0, 1], any float type.
@@ -109,7 +111,7 @@ def _highest_peaks(maps: Tensor, radius: int, count: int) -> tuple[Tensor, Tenso
         equal = (score[..., 1:] == score[..., :-1]) & (score[..., 1:] > 0)
         if not bool(equal.any()):
             return score[..., :count], place[..., :count] * (score[..., :count] > 0)
-    return _first_of_equals(maps, peak, radius, count)
+    return _middle_of_equals(maps, peak, radius, count)
 
 
 def _highest_cells(height: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -122,12 +124,18 @@ def _highest_cells(height: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return score, row.gather(2, line) * width + place - line * width
 
 
-def _first_of_equals(maps: Tensor, peak: Tensor, radius: int, count: int) -> tuple[Tensor, Tensor]:
-    """The same where peaks are equal: those before others in the order of rows come first."""
+def _middle_of_equals(maps: Tensor, peak: Tensor, radius: int, count: int) -> tuple[Tensor, Tensor]:
+    """The same where peaks are equal: those in the middle of others stand for them."""
     height, width = maps.shape[2], maps.shape[3]
+    peak = peak & (maps > 0)
+    for _ in range(3):  # each time a long plateau loses as many cells as the window at its ends
+        number = _window_sum(peak.int(), radius)
+        if not _is_traced() and not bool((peak & (number > 1)).any()):
+            break  # no plateau
+        peak = _nearest_to_middle(peak, number, radius)
     rank = torch.arange(height * width, 0, -1, dtype=torch.int32, device=maps.device)
     rank = rank.view(height, width)
-    ranked = rank * (peak & (maps > 0))
+    ranked = rank * peak
     first = (ranked == _window_max(_window_max(ranked, radius, 2), radius, 3)) & (ranked > 0)
     small = rank.double() * 2.0**-50  # less than float32 resolves, enough for float64
     key = (maps.double() * (1.0 + small) * first).flatten(2)  # no two are equal
@@ -135,6 +143,32 @@ def _first_of_equals(maps: Tensor, peak: Tensor, radius: int, count: int) -> tup
     used = best > 0
     place = place * used
     return torch.gather(maps.flatten(2), 2, place) * used, place
+
+
+def _nearest_to_middle(peak: Tensor, number: Tensor, radius: int) -> Tensor:
+    """The peaks of which no other within the radius is nearer to the middle of those round it.
+
+    ``number`` of them stand in the window round each cell. Peaks within the radius of each other
+    are equal, so that a window holds those of one plateau.
+    """
+    height, width = peak.shape[2], peak.shape[3]
+    cells = peak.int()
+    row = torch.arange(height, dtype=torch.int32, device=peak.device).unsqueeze(1)
+    column = torch.arange(width, dtype=torch.int32, device=peak.device)
+    down = (row * number - _window_sum(row * cells, radius)).float() / number
+    along = (column * number - _window_sum(column * cells, radius)).float() / number
+    near = torch.where(peak, -(down * down + along * along), -float("inf"))
+    return peak & (near == _window_max(_window_max(near, radius, 2), radius, 3))
+
+
+def _window_sum(cells: Tensor, radius: int) -> Tensor:
+    """Sum over a square of ``2 * radius + 1`` cells, exact, of int32."""
+    side = 2 * radius + 1
+    total = F.pad(cells, (radius + 1, radius, radius + 1, radius))
+    total = torch.cumsum(total, 2, dtype=torch.int32)
+    total = total.narrow(2, side, cells.shape[2]) - total.narrow(2, 0, cells.shape[2])
+    total = torch.cumsum(total, 3, dtype=torch.int32)
+    return total.narrow(3, side, cells.shape[3]) - total.narrow(3, 0, cells.shape[3])
 
 
 def _area(maps: Tensor, row: Tensor, column: Tensor, least: Tensor, reach: int = 16) -> Tensor:

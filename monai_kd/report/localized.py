@@ -118,7 +118,10 @@ def _by_finding(rows: _Rows) -> dict[str, _Rows]:
 
 
 def _films(ours: _Rows, theirs: _Rows) -> dict[str, tuple[int, str]]:
-    """Number of lesions and patient of the films that both runs have scored, by id."""
+    """Number of lesions and patient of the films that both runs have scored, by id.
+
+    A patient of "" is not known; that film counts as one of a patient of its own.
+    """
     other = {row["id"]: row["lesions"] for row in theirs}
     shared = [row for row in ours if row["id"] in other]
     differing = sum(other[row["id"]] != row["lesions"] for row in shared)
@@ -129,7 +132,7 @@ def _films(ours: _Rows, theirs: _Rows) -> dict[str, tuple[int, str]]:
         )
     if not all(row["lesions"].isdecimal() for row in shared):
         raise _bad("lesions.csv", "a number of lesions that is none")
-    return {row["id"]: (int(row["lesions"]), row.get("patient_id") or row["id"]) for row in shared}
+    return {row["id"]: (int(row["lesions"]), row.get("patient_id") or "") for row in shared}
 
 
 def _candidates(rows: _Rows, films: Mapping[str, tuple[int, str]]) -> Candidates:

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "INK", "RULE", "figure_of", "plain", "png_bytes", "style"]
+__all__ = ["COLORS", "INK", "RULE", "figure_of", "page_width", "plain", "png_bytes", "style"]
 
 COLORS = ("#0b5c6b", "#c8553d", "#6a7b3c", "#7a5195", "#b8860b", "#4a6fa5")
 """Lines of the findings, in their order; they begin anew after the sixth, dashed."""
 INK, RULE = "#33404a", "#b9c2c7"
+_DPI = 165
+_PAGE_DPI = 100  # the page's, where a plot fills a column, or all of it
 
 
 def figure_of(width: float, height: float) -> Figure:
@@ -31,7 +33,7 @@ def figure_of(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), facecolor="white", layout="constrained")
 
 
-def png_bytes(figure: Figure, dpi: int = 165) -> bytes:
+def png_bytes(figure: Figure, dpi: int = _DPI) -> bytes:
     """Return a figure as PNG, of few colors, so that it is small; nothing but pixels is in it.
 
     Args:
@@ -50,6 +52,16 @@ def png_bytes(figure: Figure, dpi: int = 165) -> bytes:
     buffer = io.BytesIO()
     few.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def page_width(png: bytes) -> int:
+    """Return how wide a plot may be on the page, so that its letters are as large as of others.
+
+    Args:
+        png: from :func:`png_bytes`, with its ``dpi``.
+    """
+    pixels = int.from_bytes(png[16:20], "big")  # the header begins with the width
+    return round(pixels * _PAGE_DPI / _DPI)
 
 
 def style(axis: Axes) -> None:

@@ -110,19 +110,17 @@ class RegionsToMaskd(MapTransform):
                 out[self.lung_mask_key] = _lung_mask(Path(out[self.lung_mask_key]), tuple(size))
         except MonaiKDError as error:
             raise MonaiKDError(f"RegionsToMaskd: {out.get('item', 'an item')}: {error}") from None
-        out["region_annotated"] = torch.full((len(self.findings),), regions is not None)
-        out["region_drawn"] = self._drawn(regions or [], out.get("label"))
-        return out
-
-    def _drawn(self, regions: Sequence[Region], label: Any) -> Tensor:
-        named = {region.get("finding") for region in regions}
-        present = [True] * len(self.findings) if label is None else [v == 1 for v in label]
-        return torch.tensor(
-            [
-                name in named or (None in named and there)
-                for name, there in zip(self.findings, present, strict=True)
-            ]
+        named = {region.get("finding") for region in regions or []}
+        label = out.get("label")
+        known = [1] * len(self.findings) if label is None else list(label)
+        pairs = list(zip(self.findings, known, strict=True))
+        out["region_drawn"] = torch.tensor(
+            [f in named or (None in named and v == 1) for f, v in pairs]
         )
+        # a region of no finding may be of any whose label nobody knows
+        looked = [None not in named or f in named or v in (0, 1) for f, v in pairs]
+        out["region_annotated"] = torch.tensor(looked) & (regions is not None)
+        return out
 
     def _painted(self, regions: Sequence[Region] | None, size: Sequence[int]) -> Tensor:
         return torch.from_numpy(regions_to_mask(regions, self.findings, size)).to(torch.float32)

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.data.phantom.fractured_films import FIVE_FRACTURES, write_fractures
+
 SIDE = 128
 SETTINGS = {
     "bundle": "cxr_aals_fracture_detection",
@@ -61,15 +63,39 @@ def save_dicom(path, archive, rows, columns, *squares):
     for x_min, y_min, x_max, y_max, brightness in squares:
         film[y_min:y_max, x_min:x_max] = brightness
     dataset = dcmread(next(iter(sorted((archive / "dicom").rglob("*.dcm")))))
-    dataset.Rows, dataset.Columns = rows, columns
+    set_pixels(dataset, film).save_as(path)
+
+
+def save_fractures(path, breaks, size):
+    """Darken a DICOM film of the phantom and plant a bright square on each of its fractures.
+
+    Returns the squares as ``x_min, y_min, x_max, y_max``, in stored pixels.
+    """
+    from pydicom import dcmread
+
+    rendering = write_fractures(path, breaks, size=size)
+    film = np.rint(rendering.film * 100).astype(np.uint16)
+    half, squares = size // 20, []
+    for region in rendering.regions:
+        x_min, y_min, x_max, y_max = region["box"]
+        x, y = round((x_min + x_max) / 2), round((y_min + y_max) / 2)
+        squares.append((x - half, y - half, x + half, y + half))
+        film[y - half : y + half, x - half : x + half] = 230
+    set_pixels(dcmread(path), film).save_as(path)
+    return squares
+
+
+def set_pixels(dataset, film):
+    """Give a DICOM film other pixels, of 8 bits, shown as they are."""
+    dataset.Rows, dataset.Columns = film.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 8, 7
     dataset.PixelRepresentation, dataset.PhotometricInterpretation = 0, "MONOCHROME2"
     dataset.WindowCenter, dataset.WindowWidth = 128, 256
-    dataset.PixelData = film.tobytes()
+    dataset.PixelData = film.astype("<u2").tobytes()
     for keyword in ("VOILUTSequence", "PresentationLUTShape", "RescaleSlope", "RescaleIntercept"):
         if keyword in dataset:
             del dataset[keyword]
-    dataset.save_as(path)
+    return dataset
 
 
 def model(folder, network):
@@ -145,7 +171,9 @@ def test_each_film_is_answered_at_its_own_scale(infer, tmp_path):
         )
     assert {row["operating_point"] for row in rows["five"]} == {"solid"}
     assert [row["operating_point"] for row in rows["wide"]] == ["dotted"]
-    assert len(list(out.glob("detections/film_*.png"))) == 5  # of the first six one is damaged
+    with_boxes = [place for place, name in enumerate(said) if rows[name][0]["finding"]]
+    drawn = {path.stem for path in out.glob("detections/film_*.png")}
+    assert drawn == {f"film_{place}" for place in with_boxes[:6]}
 
 
 def test_a_network_of_this_bundle_answers_films_of_all_sizes(infer, tmp_path, caplog):
@@ -200,3 +228,105 @@ def test_dicom_films_get_results_and_others_none(infer, fractures, tmp_path):
     mask = dcmread(folder / "segmentation.dcm").pixel_array.astype(bool)
     ys, xs = np.nonzero(mask.reshape(-1, 160, 120).any(0))
     np.testing.assert_allclose([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], square[:4], atol=5)
+
+
+def boxes_of_report(path):
+    """Boxes of the report, and the findings that it calls not detected."""
+    import highdicom as hd
+
+    content = hd.sr.srread(path).content
+    groups = content.get_planar_roi_measurement_groups()
+    corners = [group.roi.value for group in groups]
+    boxes = [[*corner.min(0).tolist(), *corner.max(0).tolist()] for corner in corners]
+    none = [
+        group.finding_type.meaning
+        for group in content.get_image_measurement_groups()
+        if group.get_qualitative_evaluations()[0].value.meaning == "Not detected"
+    ]
+    return boxes, none
+
+
+def boxes_of_graphics(state):
+    graphics = [
+        np.reshape(graphic.GraphicData, (-1, 2))
+        for annotation in state.get("GraphicAnnotationSequence", [])
+        for graphic in annotation.get("GraphicObjectSequence", [])
+    ]
+    return [[*corner.min(0).tolist(), *corner.max(0).tolist()] for corner in graphics]
+
+
+def test_dicom_results_of_each_kind_of_film_hold_the_boxes_of_what_was_planted(infer, tmp_path):
+    """Without anything, with five, black, and small: read back by other programs."""
+    hd = pytest.importorskip("highdicom")
+    from pydicom import dcmread
+
+    films = tmp_path / "films"
+    films.mkdir()
+    kinds = {
+        "none": ((), 192),
+        "five": (FIVE_FRACTURES, 512),
+        "black": ((), 256),
+        "small": (FIVE_FRACTURES[:1], 104),
+    }
+    planted = {
+        name: save_fractures(films / f"{name}.dcm", breaks, size)
+        for name, (breaks, size) in kinds.items()
+    }
+    dark = dcmread(films / "black.dcm")
+    set_pixels(dark, np.zeros((256, 200), np.uint16)).save_as(films / "black.dcm")
+    assert {name: len(squares) for name, squares in planted.items()} == {
+        "none": 0, "five": 5, "black": 0, "small": 1
+    }  # fmt: skip
+    model(tmp_path / "model", Brightness())
+    out, _, rows = infer(films, Brightness(), dicom=True, pictures=0)
+    assert len(list((out / "dicom").iterdir())) == 4
+    for name, squares in planted.items():
+        assert {row["problem"] for row in rows[name]} == {""}
+        source, folder = dcmread(films / f"{name}.dcm"), out / "dicom" / rows[name][0]["id"]
+        cell = 4 * max(source.Rows, source.Columns) / SIDE
+        boxes, not_detected = boxes_of_report(folder / "report.dcm")
+        assert len(boxes) == len(squares)
+        assert len(not_detected) == 2 - bool(squares)
+        state = dcmread(folder / "presentation.dcm")
+        picture = dcmread(folder / "picture.dcm")
+        assert (folder / "segmentation.dcm").exists() == bool(squares)
+        np.testing.assert_allclose(sorted(boxes_of_graphics(state)), sorted(boxes))
+        factor = picture.Columns // source.Columns
+        colored = (picture.pixel_array[: factor * source.Rows] == (255, 176, 0)).all(2)
+        assert colored.any() == bool(squares)
+        if not squares:
+            continue
+        nearest = [
+            min(boxes, key=lambda box: np.abs(np.subtract(box, one)).sum()) for one in squares
+        ]
+        np.testing.assert_allclose(nearest, squares, atol=cell)
+        assert sorted(nearest) == sorted(boxes)
+        mask = hd.seg.segread(folder / "segmentation.dcm").get_pixels_by_source_instance(
+            [source.SOPInstanceUID], ignore_spatial_locations=True
+        )[0, ..., 0]
+        expected = np.zeros_like(mask)
+        for x_min, y_min, x_max, y_max in boxes:
+            left, top, right, bottom = map(int, (x_min, y_min, -(-x_max // 1), -(-y_max // 1)))
+            expected[top:bottom, left:right] = 1
+            edge = colored[int(factor * y_min), int(factor * x_min) : int(factor * x_max)]
+            assert edge.mean() > 0.9  # the upper edge of a solid box, in the picture
+        np.testing.assert_array_equal(mask, expected)
+        for x_min, y_min, x_max, y_max in squares:
+            assert mask[(y_min + y_max) // 2, (x_min + x_max) // 2]
+
+
+def test_dicom_results_of_a_second_run_replace_those_of_the_first(infer, fractures, tmp_path):
+    """Without a datalist each run has new ids: whoever sends the folder would send both."""
+    pytest.importorskip("highdicom")
+    films = tmp_path / "films"
+    films.mkdir()
+    save_dicom(films / "film.dcm", fractures, 160, 120, (30, 100, 60, 130, 230))
+    model(tmp_path / "model", Brightness())
+    folders = []
+    for _ in range(2):
+        out, _, rows = infer(films, Brightness(), dicom=True, pictures=0)
+        (folder,) = (out / "dicom").iterdir()
+        assert folder.name == rows["film"][0]["id"]
+        assert len(list(folder.iterdir())) == 4
+        folders.append(folder.name)
+    assert len(set(folders)) == 2

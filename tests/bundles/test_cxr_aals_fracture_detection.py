@@ -204,7 +204,10 @@ def test_supervised_goes_on_without_a_teacher(second_stage):
 
 
 def test_operating_points_are_chosen_on_validation(trained):
-    points = json.loads((trained.run / "operating_points.json").read_text())["findings"]
+    chosen = json.loads((trained.run / "operating_points.json").read_text())
+    evaluation = json.loads((trained.run / "evaluation.json").read_text())
+    assert evaluation["operating_points"] == chosen  # also where it is evaluated elsewhere
+    points = chosen["findings"]
     assert set(points) <= set(FINDINGS)
     assert points
     for point in points.values():

@@ -117,6 +117,16 @@ def test_says_section_item_field_and_what_was_got(tmp_path, changes, message):
     assert "4711" not in said
 
 
+def test_one_id_for_two_films_of_a_section_is_refused(tmp_path):
+    one, two = item(id="SECRET1"), item(id="SECRET2")
+    (said,) = refusal(write(tmp_path, labeled=[two], test=[one, two, item(), one])).splitlines()[1:]
+    assert said == (
+        "  - section `test`, item 3: `id` must be another than that of item 0, got the same."
+    )
+    both = write(tmp_path, validation=[one, item()], test=[one, item()])
+    assert load_datalist(both).sections["test"][0]["id"] == "SECRET1"  # the leak gate's matter
+
+
 def test_hashes_are_good_ids(tmp_path):
     ids = {"id": "f" * 64, "patient_id": "aZ_-09"}
     assert load_datalist(write(tmp_path, labeled=[item(**ids)])).sections["labeled"][0]["id"]

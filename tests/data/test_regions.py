@@ -188,6 +188,18 @@ def test_names_both_sizes_when_the_mask_file_has_another_one(tmp_path):
     assert "DOE" not in str(raised.value)
 
 
+@pytest.mark.parametrize("finding", [None, "opacity"])
+def test_a_mask_file_that_marks_nothing_is_no_region(tmp_path, finding):
+    Image.fromarray(np.zeros((6, 9), np.uint8)).save(tmp_path / "DOE.png")
+    message = (
+        "region 0: the mask file must mark something, got only zeros. Write an empty list of "
+        r"regions if nothing was found\."
+    )
+    with pytest.raises(RegionError, match=message) as raised:
+        paint(mask=str(tmp_path / "DOE.png"), finding=finding)
+    assert "DOE" not in str(raised.value)
+
+
 @pytest.mark.parametrize("content", [None, b"no picture"])
 def test_a_mask_file_that_cannot_be_read_is_said_without_its_name(tmp_path, content):
     path = tmp_path / "DOE_JOHN.png"

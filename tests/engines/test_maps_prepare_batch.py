@@ -3,10 +3,13 @@
 
 import pytest
 import torch
+from monai.data import list_data_collate
+from monai.transforms import Compose, SpatialCropd
 from torch import nn
 
 from monai_kd.engines import MapsPrepareBatch
-from monai_kd.losses import AALSLoss
+from monai_kd.losses import AALSLoss, map_roles
+from monai_kd.transforms import LabelToTensord, RegionsToMaskd
 
 
 class Teacher(nn.Module):
@@ -27,15 +30,17 @@ class Teacher(nn.Module):
 def batch(label=((1, 0), (0, 0), (0, 1)), drawn=(), hidden=False):
     films = len(label)
     mask, looked = torch.zeros(films, 2, 8, 8), torch.zeros(films, 2, dtype=torch.bool)
+    named = torch.zeros_like(looked)
     for film, finding in drawn:
         mask[film, finding, 2:5, 2:5] = 1
-        looked[film] = True
+        named[film, finding] = looked[film] = True
     made = {
         "image": torch.full((films, 1, 8, 8), -7.0),
         "teacher_image": torch.arange(1.0, films + 1)[:, None, None, None].expand(-1, 1, 8, 8),
         "label": torch.tensor(label, dtype=torch.float32),
         "region_mask": mask,
         "region_annotated": looked,
+        "region_drawn": named,
     }
     if hidden:
         made |= {"hidden_region_mask": mask, "hidden_region_annotated": looked}
@@ -57,6 +62,28 @@ def test_a_film_drawn_for_one_finding_is_asked_about_for_the_other():
     teacher = Teacher()
     MapsPrepareBatch(teacher, loss=AALSLoss())(batch(label=((1, 1),), drawn=[(0, 0)]))
     assert len(teacher.shown[0]) == 1
+
+
+def test_a_film_whose_region_has_left_the_view_is_drawn_all_the_same():
+    box = {"box": [0, 0, 3, 3], "finding": "rib"}
+    view = Compose(
+        [
+            RegionsToMaskd(findings=["rib", "clavicle"]),
+            SpatialCropd(["image", "region_mask"], roi_start=(4, 4), roi_end=(12, 12)),
+            LabelToTensord(),
+        ]
+    )
+    film = view({"image": torch.rand(1, 12, 12), "label": [1, 0], "regions": [box]})
+    given = list_data_collate([film]) | {"teacher_image": torch.rand(1, 1, 8, 8)}
+    assert not given["region_mask"].any()
+    roles = map_roles(given["label"], given["region_drawn"], given["region_annotated"])
+    assert [role.tolist() for role in roles] == [[[True, False]], [[False, True]], [[False] * 2]]
+    teacher, loss = Teacher(), AALSLoss()
+    _, targets = MapsPrepareBatch(teacher, loss=loss)(given)
+    assert not teacher.shown
+    sure = torch.full((1, 2, 2, 2), 3.0)
+    zeros = nn.functional.binary_cross_entropy_with_logits(sure, torch.zeros_like(sure))
+    assert loss(student_map_logits=sure, **targets) == zeros
 
 
 def test_the_teacher_rests_when_nothing_is_missing():

@@ -17,8 +17,9 @@ from torch import nn
 
 from monai_kd.engines import TeacherPrepareBatch
 from monai_kd.handlers import ClassificationMetrics, CollectPredictions, DetectionMetrics
-from monai_kd.metrics import Candidates, choose_detection_thresholds, froc_score
+from monai_kd.metrics import Candidates, choose_detection_thresholds, froc_score, json_limits
 from monai_kd.networks import MapMemory, build_aals_network
+from monai_kd.report.localized import run_candidates
 from tests.handlers.small_evaluation import FINDINGS, evaluate, films
 
 HIT, MISSED, GHOST = (8, 8), (None, None, 20, 20), (20, 4, None, None)
@@ -111,6 +112,49 @@ def test_cells_are_scaled_to_the_pixels_of_an_oblong_image(tmp_path):
     assert detect(tmp_path, [batch], write=True).metrics["val_froc_score"] == 1
     (found,) = rows(tmp_path / "candidates.csv")
     assert [float(found[side]) for side in ("x_min", "x_max", "y_min", "y_max")] == [40, 52, 8, 16]
+
+
+def test_candidates_on_the_black_border_are_none(tmp_path):
+    """The film of 64 x 32 lies in columns 8 to 24 of the square: inference shows nothing beside."""
+    path = tmp_path / "operating_points.json"
+    batch = films([HIT, (20, 0, None, None), (20, 24, None, None)], [GHOST, (20, 20, None, None)])
+    detect(tmp_path / "all", [batch], write=True)
+    assert len(rows(tmp_path / "all" / "candidates.csv")) == 5
+    batch["stored_size"] = torch.tensor([[64.0, 32.0], [64.0, 32.0]])
+    detect(tmp_path, [batch], write=True, thresholds_path=path)
+    found = [(row["id"], float(row["x_min"])) for row in rows(tmp_path / "candidates.csv")]
+    assert sorted(found) == [("id0", 8), ("id1", 4), ("id1", 20)]  # these two reach into the film
+
+
+@pytest.mark.parametrize("row", range(6, 14))
+@pytest.mark.parametrize("column", [8, 9, 11])
+def test_a_lesion_smaller_than_a_cell_is_found_by_the_cell_that_it_lies_in(tmp_path, row, column):
+    batch = films([(8, 8, None, None)], label=[1])
+    batch["image"][:] = 0
+    batch["image"][0, 0, 8:12, 8:12] = 1
+    batch["region_mask"][0, 1, row, column] = 1
+    state = detect(tmp_path, [batch], write=True)
+    if row in range(8, 12):
+        assert state.metrics["val_froc_score"] == 1
+    if row in (6, 13):
+        assert state.metrics["val_froc_score"] == 0
+    assert state.summary["localization"]["spot"]["tolerance"] == 2
+
+
+def test_a_film_without_a_patient_leaves_those_of_the_others(tmp_path):
+    """Ten films of one patient and one of nobody known: two patients, not eleven."""
+    batch = films(*[[HIT]] * 6, *[[MISSED]] * 5)
+    batch["patient_id"] = ["one"] * 10 + [None]
+    spot = detect(tmp_path / "a", [batch], write=True).summary["localization"]["spot"]
+    batch["patient_id"] = ["one"] * 10 + ["alone"]
+    other = detect(tmp_path / "b", [batch], write=True).summary["localization"]["spot"]
+    assert spot == other
+    batch["patient_id"] = [None] * 11
+    alone = detect(tmp_path / "c", [batch], write=True).summary["localization"]["spot"]
+    assert spot["froc_score_ci"] != alone["froc_score_ci"]
+    found = run_candidates(tmp_path / "a")["spot"]
+    assert froc_score(found).estimate == pytest.approx(spot["froc_score"])
+    assert json_limits(froc_score(found)) == pytest.approx(spot["froc_score_ci"])
 
 
 def test_only_films_whose_truth_is_known_are_scored(tmp_path):
@@ -215,7 +259,7 @@ def test_processes_put_their_films_together_and_count_each_once(tmp_path, monkey
     for name in ("candidates.csv", "lesions.csv"):
         expected = (tmp_path / "alone" / name).read_text()
         assert (tmp_path / "together" / name).read_text() == expected
-    monkeypatch.setattr(place, lambda mine: [mine, (shares[0][0], False)])
+    monkeypatch.setattr(place, lambda mine: [mine, (shares[0][0], False, 2.0)])
     diverged = detect(tmp_path / "diverged", [other]).metrics
     assert math.isnan(diverged["val_froc_score"])  # in the other process
 

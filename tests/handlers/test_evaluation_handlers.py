@@ -103,6 +103,24 @@ def test_a_film_that_could_not_be_read_has_a_problem_and_no_probability(tmp_path
     assert (bad["prob_yes"], bad["problem"]) == ("", "the file is damaged")
 
 
+def test_a_table_of_an_earlier_evaluation_does_not_outlive_a_crash(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text("id,prob_no,prob_yes\nold,0.5,0.5\n")
+
+    def crash(batch):
+        raise RuntimeError("power cut")
+
+    handlers = [
+        CollectPredictions(activation="softmax"),
+        PredictionsCSV(path, findings=["no", "yes"]),
+    ]
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate([batch(0)], *handlers, answer=crash)
+    assert not path.exists()
+    evaluate([batch(0)], *handlers)
+    assert path.read_text().splitlines()[1].startswith("a,")
+
+
 def metrics():
     return [
         CollectPredictions(activation="softmax"),

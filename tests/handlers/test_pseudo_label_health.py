@@ -45,10 +45,10 @@ def batch(step, *, peak=SURE, drawn=1, present=1.0, hidden=None, inside=1.0):
     return given
 
 
-def run(watched, *, steps=60, start=0, epoch=None, weight=1.0, **changes):
+def run(watched, *, steps=60, start=0, epoch=None, weight=1.0, sharpening="aals", **changes):
     """Train: the real loss of ``batch`` of each step, with changes that may be functions."""
     engine = Engine(lambda engine, _: {"loss": None})
-    engine.objective = AALSLoss(distillation_weight=weight)
+    engine.objective = AALSLoss(distillation_weight=weight, sharpening=sharpening)
     ends = []
     length = epoch or steps
 
@@ -177,8 +177,8 @@ def test_a_teacher_that_predicts_nothing_is_told_once_for_each_finding(caplog):
     ("settings", "changes"),
     [
         pytest.param({}, {"peak": SURE, "hidden": True}, id="healthy"),
-        pytest.param({"burn_in": 200}, {"peak": TIMID}, id="burn-in"),
-        pytest.param({"patience": 11}, {"peak": TIMID}, id="patience"),
+        pytest.param({"burn_in": 50}, {"peak": lambda s: TIMID if s < 90 else SURE}, id="burn-in"),
+        pytest.param({"patience": 5}, {"peak": lambda s: TIMID if s < 90 else SURE}, id="patience"),
         pytest.param({}, {"peak": lambda s: TIMID if s % 60 else SURE}, id="not in a row"),
         pytest.param({}, {"peak": TIMID, "present": 0.0}, id="no positive film"),
         pytest.param({}, {"peak": TIMID, "weight": 0.0}, id="no teacher"),
@@ -187,6 +187,76 @@ def test_a_teacher_that_predicts_nothing_is_told_once_for_each_finding(caplog):
 def test_nothing_is_said_where_nothing_is_wrong(settings, changes, caplog):
     run(monitor(**settings), steps=200, **changes)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("sharpening", "then", "advice"),
+    [
+        ("constant", "sharpening changes nothing there", "or lower `center`"),
+        ("symmetric", "sharpening lowers these maps", "or lower `center`"),
+        ("hard", "their pseudo labels are empty", "or lower `center`"),
+        ("none", "taught maps in which hardly anything is seen", "or draw more regions"),
+    ],
+)
+def test_what_a_silent_teacher_means_depends_on_the_sharpening(sharpening, then, advice, caplog):
+    run(monitor(), peak=TIMID, sharpening=sharpening)
+    assert len(caplog.records) == 2
+    for record in caplog.records:
+        assert then in record.message
+        assert record.message.endswith(f"{advice}.")
+        assert "AALS" not in record.message
+
+
+def test_wrong_places_of_a_teacher_that_is_not_sharpened(caplog):
+    run(monitor(), hidden=True, inside=0.0, sharpening="none")
+    assert caplog.records[0].message.endswith("Train the first stage longer, or draw more regions.")
+
+
+def test_what_is_left_over_is_looked_at_when_training_ends(tmp_path):
+    run(monitor(tmp_path), steps=47)
+    assert [row["iteration"] for row in read(tmp_path)] == ["20", "40", "47"]
+    assert [row["pseudo_maps"] for row in read(tmp_path)] == ["120", "120", "42"]
+    run(monitor(tmp_path / "even"), steps=40)
+    assert [row["iteration"] for row in read(tmp_path / "even")] == ["20", "40"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "iteration", "films", "looks"),
+    [(8, 8, 24, "look"), (50, 50, 150, "3 looks"), (200, 100, 180, "3 looks")],
+)
+def test_a_short_training_is_warned_of_too(steps, iteration, films, looks, caplog):
+    run(PseudoLabelHealth(None, FINDINGS), steps=steps, peak=TIMID)
+    assert caplog.records[0].message.startswith(
+        f"Iteration {iteration}: The teacher's peak is above the center on none of the {films} "
+        f"films with rib in the last {looks} ("
+    )
+
+
+def test_a_training_that_goes_on_after_its_end_has_no_row_of_that_end(tmp_path):
+    ends = run(monitor(tmp_path / "cut", every=40), steps=25)
+    assert [row["iteration"] for row in read(tmp_path / "cut")] == ["25"]
+    longer = monitor(tmp_path / "cut", every=40)
+    longer.load_state_dict(ends[0])
+    run(longer, steps=75, epoch=25, start=25)
+    run(monitor(tmp_path / "whole", every=40), steps=100, epoch=25)
+    whole = (tmp_path / "whole" / "health.csv").read_text()
+    assert (tmp_path / "cut" / "health.csv").read_text() == whole
+
+
+@pytest.mark.parametrize(("name", "done"), [("append_row", "written"), ("draw_health", "drawn")])
+def test_what_cannot_be_written_or_drawn_is_said_once_and_left(
+    name, done, tmp_path, monkeypatch, caplog
+):
+    def fail(*_, **__):
+        raise OSError(28, "No space left", "secret")
+
+    monkeypatch.setattr(f"monai_kd.handlers.pseudo_label_health.{name}", fail)
+    watched = monitor(tmp_path)
+    run(watched, steps=60)
+    assert len(watched.rows) == 3
+    assert [r.message for r in caplog.records] == [
+        f"The health of the pseudo labels could not be {done} (OSError). Training goes on."
+    ]
 
 
 def test_looks_that_cannot_tell_are_passed_over(caplog):

@@ -201,9 +201,10 @@ def test_what_was_done_outlives_a_crash_and_goes_when_all_is_done(tmp_path):
 
 
 def test_results_of_an_earlier_run_do_not_stay(tmp_path):
-    write(tmp_path, batch(film(64, 64), film(64, 64)), pictures=2)
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
+    write(tmp_path, batch(found, found), pictures=2)
     assert len(list(tmp_path.glob("detections/*.png"))) == 2
-    write(tmp_path, batch(film(64, 64)), pictures=2)
+    write(tmp_path, batch(found), pictures=2)
     assert [path.name for path in tmp_path.glob("detections/*.png")] == ["film_0.png"]
     foreign = tmp_path / "photos"
     (foreign / "detections").mkdir(parents=True)
@@ -212,13 +213,133 @@ def test_results_of_an_earlier_run_do_not_stay(tmp_path):
     assert (foreign / "detections" / "film_7.png").exists()
 
 
-def test_an_answer_that_is_no_number_is_a_problem_of_its_film(tmp_path):
-    class Diverged(Brightness):
-        def forward_map(self, image):
-            maps = super().forward_map(image)
-            maps[0, 0, 0, 0] = torch.nan
-            return maps
+def test_what_a_crashed_run_left_does_not_stay(tmp_path):
+    """Also not what a second process wrote, which is not there the next time."""
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
 
+    def crash(engine, batch):
+        if engine.state.iteration == 2:
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        write(tmp_path, batch(found), batch(found, first=1), after=crash, pictures=2)
+    assert drawn(tmp_path) == ["film_0.png"]
+    (tmp_path / "detections.partial_3.csv").touch()
+    with pytest.raises(RuntimeError, match="power cut"):
+        write(tmp_path, batch(film(64, 64)), batch(found), after=crash, pictures=2)
+    assert drawn(tmp_path) == []
+    assert [path.name for path in tmp_path.glob("*.csv")] == ["detections.partial_0.csv"]
+
+
+def test_a_crash_before_the_first_row_leaves_a_mark(tmp_path, monkeypatch):
+    """Pictures of the first batch are written before its rows."""
+    import monai_kd.handlers.write_detections as module
+
+    def full(picture, path):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        raise OSError("No space left on device")
+
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_png", full)
+        with pytest.raises(OSError, match="No space left"):
+            write(tmp_path, batch(found), pictures=1)
+    assert drawn(tmp_path) == ["film_0.png"]
+    write(tmp_path, batch(film(64, 64)), pictures=1)
+    assert drawn(tmp_path) == []
+
+
+def test_unfinished_tables_of_other_processes_go_at_the_end_too(tmp_path):
+    """The other process has given its films; what it kept them in is not needed any more."""
+
+    def other(engine, batch):
+        (tmp_path / "detections.partial_1.csv").touch()
+
+    write(tmp_path, batch(film(64, 64)), after=other)
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def start_of_two(folder, rank, address):
+    import os
+
+    import torch.distributed as dist
+
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
+    write(folder, batch(found, first=rank), pictures=2)
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_no_process_removes_what_another_has_just_written(tmp_path, monkeypatch):
+    """The main process takes its time to remove what an earlier run left."""
+    import multiprocessing
+
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
+    write(tmp_path, batch(found, found, found), pictures=3)
+    context = multiprocessing.get_context("fork")
+    import monai_kd.handlers.write_detections as module
+
+    def slowly(folder, real=module.remove_earlier):
+        import time
+
+        time.sleep(2)
+        real(folder)
+
+    monkeypatch.setattr(module, "remove_earlier", slowly)
+    address = f"file://{tmp_path}/meeting"
+    workers = [
+        context.Process(target=start_of_two, args=(tmp_path, rank, address)) for rank in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert drawn(tmp_path) == ["film_0.png", "film_1.png"]
+    assert [row["id"] for row in rows_of(tmp_path / "detections.csv")] == ["salted0", "salted1"]
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_dicom_results_of_an_earlier_run_do_not_stay(tmp_path):
+    """Ids are salted anew each time; what is not ours stays."""
+    names = ["report.dcm", "segmentation.dcm", "picture.dcm", "presentation.dcm"]
+
+    def earlier(folder):
+        for film_id in ("old1", "old2"):
+            (folder / "dicom" / film_id).mkdir(parents=True)
+            for name in names:
+                (folder / "dicom" / film_id / name).touch()
+
+    for mark in ("detections.csv", "detections.partial_0.csv"):
+        folder = tmp_path / mark
+        earlier(folder)
+        (folder / "dicom" / "old2" / "film.dcm").touch()
+        (folder / mark).touch()
+        write(folder, batch(film(64, 64)))
+        left = [path for path in (folder / "dicom").rglob("*") if path.is_file()]
+        assert left == [folder / "dicom" / "old2" / "film.dcm"]
+        assert not (folder / "dicom" / "old1").exists()
+    foreign = tmp_path / "foreign"
+    earlier(foreign)
+    write(foreign, batch(film(64, 64)))
+    assert len(list((foreign / "dicom").glob("*/*.dcm"))) == 8
+    write(foreign, batch(film(64, 64)))
+    assert not (foreign / "dicom").exists()
+
+
+class Diverged(Brightness):
+    """Its answer to the first film of a batch is not a number."""
+
+    def forward_map(self, image):
+        maps = super().forward_map(image)
+        maps[0, 0, 0, 0] = torch.nan
+        return maps
+
+
+def test_an_answer_that_is_no_number_is_a_problem_of_its_film(tmp_path):
     square = (0.9, 8, 8, 24, 24)
     films = batch(film(64, 64, square), film(64, 64, square))
     write(tmp_path, films, network=Diverged())
@@ -227,13 +348,41 @@ def test_an_answer_that_is_no_number_is_a_problem_of_its_film(tmp_path):
     assert [row["finding"] for row in rows] == ["", "rib"]
 
 
-def test_the_first_films_are_drawn_and_what_an_expert_drew_is_white(tmp_path):
+def drawn(folder):
+    return sorted(path.name for path in folder.glob("detections/*"))
+
+
+def test_the_first_films_with_something_to_show_are_drawn(tmp_path):
+    """Candidates below the dotted point are nothing; an expert's region is something."""
+    bright, faint = (film(64, 64, (score, 8, 8, 24, 24)) for score in (0.9, 0.2))
+    batches = []
+    for first, films in ((0, (film(64, 64), faint, bright)), (3, (faint, faint, bright, bright))):
+        mask = torch.zeros(len(films), 1, SIDE, SIDE)
+        if first:
+            mask[1, 0, 64:80, 16:32] = 1  # film 4
+        batches.append(batch(*films, first=first) | {"region_mask": mask})
+    for pictures, expected in ((0, ""), (1, "2"), (3, "245"), (9, "2456")):
+        folder = tmp_path / str(pictures)
+        write(folder, *batches, pictures=pictures)
+        assert drawn(folder) == [f"film_{index}.png" for index in expected]
+
+
+def test_of_several_processes_the_first_films_of_all_are_kept(tmp_path, monkeypatch):
+    """The other process drew films 0 and 3, this one 1 and 2; two are wanted."""
+    monkeypatch.setattr(
+        "monai_kd.handlers.write_detections.gather_objects",
+        lambda value: [value, {0, 3}] if isinstance(value, set) else [value],
+    )
+    found = film(64, 64, (0.9, 8, 8, 24, 24))
+    write(tmp_path, batch(found, found, first=1), pictures=2)
+    assert drawn(tmp_path) == ["film_1.png"]
+
+
+def test_what_an_expert_drew_is_white_and_a_weak_candidate_dotted(tmp_path):
     square = (0.5, 300, 100, 420, 200)
-    films = batch(film(256, 512, square), film(256, 512), film(256, 512))
-    mask = torch.zeros(3, 1, SIDE, SIDE)
+    mask = torch.zeros(1, 1, SIDE, SIDE)
     mask[0, 0, 64:80, 16:32] = 1  # stored: x 64 to 128, y 128 to 192
-    write(tmp_path, films | {"region_mask": mask}, pictures=2)
-    assert sorted(p.name for p in tmp_path.glob("detections/*")) == ["film_0.png", "film_1.png"]
+    write(tmp_path, batch(film(256, 512, square)) | {"region_mask": mask}, pictures=2)
     picture = np.asarray(Image.open(tmp_path / "detections" / "film_0.png"))
     assert picture.shape == (512, 1024, 3)
     white = (picture == 255).all(2)
@@ -260,16 +409,36 @@ def test_the_picture_shows_the_film_where_it_is():
     assert middle == pytest.approx(80 * scale, abs=0.3)
 
 
-def test_a_label_stays_in_the_picture():
-    shown = stored_film(np.zeros((64, 64), np.float32), 64, 64)
-    corners = [(0, 0, 10, 64), (60, 0, 64, 64)]
-    boxes = [DrawnBox(box, (255, 210, 64), "clavicle_fracture 0.50") for box in corners]
-    bare = [DrawnBox(box, (255, 210, 64)) for box in corners]
-    with_labels = detection_picture(shown, boxes, rows=64, columns=64)
-    more = (with_labels != detection_picture(shown, bare, rows=64, columns=64)).any(2)
-    assert more.sum() > 500
-    assert more[-40:, :40].any()
-    assert more[-40:, 800:900].any()
+def test_labels_stand_outside_all_boxes_and_in_the_picture():
+    shown = stored_film(np.full((64, 64), 0.5, np.float32), 64, 64)
+    corners = [(0, 0, 10, 64), (60, 0, 64, 64), (20, 20, 30, 30), (22, 24, 32, 34)]
+    color = (255, 210, 64)
+    boxes = [DrawnBox(box, color, "clavicle fracture 50%") for box in corners]
+    bare = [DrawnBox(box, color) for box in corners]
+    expert = [DrawnBox((20, 10, 40, 19), (255, 255, 255))]
+    with_labels = detection_picture(shown, boxes + expert, rows=64, columns=64)
+    without = detection_picture(shown, bare + expert, rows=64, columns=64)
+    changed = (with_labels != without).any(2)
+    for x_min, y_min, x_max, y_max in [*corners, expert[0].box]:
+        assert not changed[16 * y_min : 16 * y_max, 16 * x_min : 16 * x_max].any()
+    text = (with_labels[changed] == color).all(1).sum()
+    alone = detection_picture(shown, [boxes[2]], rows=64, columns=64)
+    one = (alone == color).all(2).sum()
+    one -= (detection_picture(shown, [bare[2]], rows=64, columns=64) == color).all(2).sum()
+    assert text == 4 * one  # no label covers another
+
+
+def test_labels_can_be_read_on_a_page_that_shows_the_picture_half_as_wide():
+    """A page shows it 560 pixels wide; there the letters are as high as those of a text."""
+    for columns in (64, 48):
+        shown = stored_film(np.full((64, 64), 0.5, np.float32), 64, columns)
+        box = DrawnBox((20, 30, 30, 40), (255, 210, 64), "87%")
+        bare = DrawnBox(box.box, box.color)
+        changed = np.not_equal(
+            *(detection_picture(shown, [one], rows=64, columns=columns) for one in (box, bare))
+        ).any(2)
+        height = np.ptp(np.nonzero(changed)[0]) + 1
+        assert 18 < height * 560 / shown.shape[1] < 30
 
 
 class Dicom:
@@ -319,6 +488,35 @@ def test_dicom_films_get_results_and_one_that_fails_stops_nothing(tmp_path, monk
     ]
     said = caplog.text + "".join(p.read_text() for p in tmp_path.glob("*.*"))
     assert "SMITH" not in said
+
+
+def test_a_film_without_an_answer_gets_neither_picture_nor_dicom_result(tmp_path, monkeypatch):
+    """To say that nothing was detected would be wrong."""
+    pytest.importorskip("highdicom")
+    writer, square = Dicom(monkeypatch), (0.9, 8, 8, 24, 24)
+    mask = torch.zeros(2, 1, SIDE, SIDE)
+    mask[:, 0, 16:48, 16:48] = 1  # an expert drew on both
+    films = batch(film(64, 64, square), film(64, 64, square)) | {"region_mask": mask}
+    films["format"] = ["DICOM", "DICOM"]
+    settings = {"dicom": {"algorithm_name": "a", "algorithm_version": "1"}, "network": Diverged()}
+    write(tmp_path, films, items=[{"image": "0"}, {"image": "1"}], pictures=2, **settings)
+    assert [call[0] for call in writer.calls] == ["1"]
+    assert drawn(tmp_path) == ["film_1.png"]
+
+
+@pytest.mark.parametrize("ids", [["same", "same"], ["a.b", "a/b"], ["Ab", "aB"]])
+def test_two_films_never_share_a_folder_of_dicom_results(tmp_path, monkeypatch, caplog, ids):
+    pytest.importorskip("highdicom")
+    writer = Dicom(monkeypatch)
+    films = [batch(film(64, 64), first=n) | {"id": [ids[n]], "format": ["DICOM"]} for n in (0, 1)]
+    about = {"algorithm_name": "a", "algorithm_version": "1"}
+    said = "WriteDetections: `id` must be another for each film with DICOM results, got one twice."
+    for _ in range(2):  # a second run is not troubled by the first
+        writer.calls.clear()
+        write(tmp_path, *films, items=[{"image": "0"}, {"image": "1"}], dicom=about)
+        assert [call[0] for call in writer.calls] == ["0"]
+        assert [row["problem"] for row in rows_of(tmp_path / "detections.csv")] == ["", said]
+    assert "Film 1 has no DICOM result." in caplog.text
 
 
 def test_dicom_without_items_is_refused(tmp_path):

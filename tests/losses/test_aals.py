@@ -258,45 +258,50 @@ def films(roles, student, teacher=None, side=8):
         "label": torch.tensor([[{"absent": 0.0, "unknown": NAN}.get(r, 1.0)] for r in roles]),
         "region_mask": mask,
         "region_annotated": torch.tensor([[r == "drawn"] for r in roles]),
+        "region_drawn": torch.tensor([[r == "drawn"] for r in roles]),
     }
     return given if teacher is None else given | {"teacher_map_logits": teacher}
 
 
 def mixed(seed=0):
-    """Six films of two findings, all roles: drawn, absent, pseudo, unknown, one drawn of two."""
+    """Seven films of two findings, all roles: drawn, absent, pseudo, unknown, one drawn of two."""
     torch.manual_seed(seed)
-    label = [[1, 1], [0, NAN], [1, 0], [NAN, NAN], [NAN, 1], [NAN, NAN]]
+    label = [[1, 1], [0, NAN], [1, 0], [NAN, NAN], [NAN, 1], [NAN, NAN], [1, 1]]
     marked = [(0, 0), (4, 0), (1, 0)]  # the last is called absent: the label counts
-    looked = [[True, True], [True, True], [False] * 2, [False] * 2, [True, True], [True, True]]
-    mask = torch.zeros(6, 2, 16, 16)
+    looked = torch.tensor([[film in (0, 1, 4, 5, 6)] * 2 for film in range(7)])
+    mask, drawn = torch.zeros(7, 2, 16, 16), torch.zeros(7, 2, dtype=torch.bool)
     for number, (film, finding) in enumerate(marked):
         mask[film, finding, 1 + number : 10, 3:9] = 1
+        drawn[film, finding] = True
+    drawn[6, 0] = True  # its region has left the picture
     return {
-        "student_map_logits": (2 * torch.randn(6, 2, 4, 4)).requires_grad_(),
-        "teacher_map_logits": (2 * torch.randn(6, 2, 4, 4)).requires_grad_(),
+        "student_map_logits": (2 * torch.randn(7, 2, 4, 4)).requires_grad_(),
+        "teacher_map_logits": (2 * torch.randn(7, 2, 4, 4)).requires_grad_(),
         "label": torch.tensor(label),
         "region_mask": mask,
-        "region_annotated": torch.tensor(looked),
+        "region_annotated": looked,
+        "region_drawn": drawn,
     }
 
 
 def by_hand(given, *, strength=4.0, center=0.4, weight=1.0, positive_weight=1.0):
     """The loss of ``mixed`` cell by cell, in numpy and float64, and dL/dz."""
-    student, teacher, label, mask, looked = (
+    student, teacher, label, mask, looked, named = (
         given[name].detach().numpy().astype(float)
         for name in ("student_map_logits", "teacher_map_logits", "label", "region_mask",
-                     "region_annotated")
+                     "region_annotated", "region_drawn")
     )  # fmt: skip
     parts, slopes, kinds = {"supervised": [], "distillation": []}, np.zeros_like(student), {}
-    for film in range(6):
+    for film in range(7):
+        nothing_found = looked[film].all() and not named[film].any()
         for finding in range(2):
             target = np.zeros((4, 4))
-            drawn = mask[film, finding].any() and looked[film, finding]
+            drawn = named[film, finding] and looked[film, finding]
             called = label[film, finding]
             if drawn and called != 0:
                 kind = "supervised"
                 target = mask[film, finding][2::4, 2::4]  # the pixel at a cell's middle
-            elif called == 0 or (looked[film, finding] and math.isnan(called)):
+            elif called == 0 or (nothing_found and math.isnan(called)):
                 kind = "supervised"
             elif called == 1:
                 kind = "distillation"
@@ -341,10 +346,10 @@ def test_the_loss_is_that_of_a_loop_over_films_and_findings(settings):
     total.backward()
     found = given["student_map_logits"].grad
     close(found, slopes.astype(np.float32), 1e-7)
-    unknown = [(3, 0), (3, 1)]
+    unknown = [(1, 1), (3, 0), (3, 1)]  # the first: the expert drew another finding
     assert all(found[place].count_nonzero() == 0 for place in unknown)
     known = found.flatten(2).abs().sum(2) > 0
-    assert known.sum() == 12 - len(unknown)
+    assert known.sum() == 14 - len(unknown)
 
 
 # A7: with a known pseudo label the gradient is (p - q) / n.
@@ -374,7 +379,7 @@ def test_what_the_expert_drew_and_what_is_absent_is_not_sharpened():
     loss = AALSLoss()
     loss(**given)
     first = loss.parts["supervised"]
-    given["teacher_map_logits"] = torch.randn(6, 2, 4, 4)
+    given["teacher_map_logits"] = torch.randn(7, 2, 4, 4)
     loss(**given)
     assert torch.equal(loss.parts["supervised"], first)
 
@@ -442,6 +447,16 @@ def test_where_every_finding_is_drawn_or_absent_the_teacher_may_be_silent():
     assert loss.health["pseudo_maps"].item() == 0
 
 
+def test_where_the_drawn_region_has_left_the_picture_the_target_is_0_and_no_teacher_is_needed():
+    student = torch.randn(1, 1, 2, 2)
+    given = films(["drawn"], student)
+    given["region_mask"] = torch.zeros_like(given["region_mask"])
+    loss = AALSLoss(positive_weight=5.0)
+    expected = -(1 - student.sigmoid()).log().mean()
+    assert loss(**given).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert loss.health["pseudo_maps"].tolist() == [0]
+
+
 def test_takes_other_answers_of_the_networks():
     given = films(["drawn"], torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
     total = AALSLoss()(**given, student_logits=torch.zeros(1, 1), teacher_logits=torch.zeros(1, 1))
@@ -462,8 +477,8 @@ def test_health_sums_over_the_maps_that_the_teacher_fills_in():
     loss = AALSLoss()
     loss(**given)
     prob = given["teacher_map_logits"].detach().sigmoid()
-    pseudo = [[(2, 0)], [(0, 1), (4, 1)]]  # by finding
-    assert loss.health["pseudo_maps"].tolist() == [1, 2]
+    pseudo = [[(2, 0)], [(0, 1), (4, 1), (6, 1)]]  # by finding
+    assert loss.health["pseudo_maps"].tolist() == [1, 3]
     for finding, places in enumerate(pseudo):
         chosen = [prob[place] for place in places]
         expected = {
@@ -500,6 +515,21 @@ def test_health_compares_with_regions_that_training_does_not_see():
     assert loss.health["called_mass"].item() == pytest.approx((0.9 + 0.5) / 4)
     assert loss.health["called_mass_inside"].item() == pytest.approx(0.9 / 4)
     assert torch.equal(total, loss(**given))  # and teaches nothing
+
+
+def test_a_hidden_region_that_has_left_the_picture_says_nothing_of_the_map():
+    prob = torch.tensor([[0.9, 0.1], [0.5, 0.2]]).expand(2, 1, 2, 2)
+    hidden = torch.zeros(2, 1, 8, 8)
+    hidden[0, 0, :4, :4] = 1  # the first cell; the second film's is out of view
+    loss = AALSLoss(sharpening="none")
+    loss(
+        **films(["pseudo"] * 2, torch.zeros(2, 1, 2, 2), torch.logit(prob)),
+        hidden_region_mask=hidden,
+        hidden_region_annotated=torch.ones(2, 1, dtype=torch.bool),
+    )
+    assert loss.health["pseudo_maps"].tolist() == [2]
+    assert loss.health["called_mass"].item() == pytest.approx((0.9 + 0.5) / 4)
+    assert loss.health["called_mass_inside"].item() == pytest.approx(0.9 / 4)
 
 
 def test_parts_and_health_are_of_the_last_call():
@@ -545,13 +575,14 @@ def test_refuses_what_does_not_fit():
     given = mixed()
     with pytest.raises(ValueError, match="`teacher_map_logits` must be given where a present"):
         AALSLoss()(**given | {"teacher_map_logits": None})
-    wide = torch.zeros(6, 2, 5, 5)
+    wide = torch.zeros(7, 2, 5, 5)
     message = r"`teacher_map_logits` must have the shape of `student_map_logits`.*Build teacher"
     with pytest.raises(ValueError, match=message):
         AALSLoss()(**given | {"teacher_map_logits": wide})
-    three = torch.zeros(6, 3, 4, 4)
-    message = r"AALSLoss: `region_mask` must have the shape of .* got \(6, 2, 4, 4\)"
+    three = torch.zeros(7, 3, 4, 4)
+    message = r"AALSLoss: `region_mask` must have the shape of .* got \(7, 2, 4, 4\)"
     with pytest.raises(ValueError, match=message):
         AALSLoss()(**given | {"student_map_logits": three})
-    with pytest.raises(ValueError, match=r"map_roles: `region_annotated` must .* got \(6, 1\)"):
-        AALSLoss()(**given | {"region_annotated": given["region_annotated"][:, :1]})
+    for name in ("region_annotated", "region_drawn"):
+        with pytest.raises(ValueError, match=rf"map_roles: `{name}` must .* got \(7, 1\)"):
+            AALSLoss()(**given | {name: given[name][:, :1]})

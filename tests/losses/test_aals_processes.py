@@ -74,6 +74,7 @@ def batch(seed, *, side=4, unknown=()):
         "label": label,
         "region_mask": mask,
         "region_annotated": looked,
+        "region_drawn": mask.flatten(2).any(2),
         "teacher_map_logits": torch.randn(5, 2, side, side),
     }
 
@@ -88,7 +89,7 @@ def run(script, folder, given):
     started = [
         subprocess.Popen([sys.executable, "-c", script, str(rank), *paths]) for rank in (0, 1)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
     return [torch.load(folder / f"said{rank}") for rank in (0, 1)]
 
 

@@ -9,21 +9,16 @@ NAN = float("nan")
 NOBODY, ABSENT, DRAWN, PSEUDO = "unknown", "absent", "drawn", "pseudo"
 
 
-def mask_of(marked, dtype=torch.float32, side=4):
-    mask = torch.zeros(*marked.shape, side, side, dtype=dtype)
-    mask[marked, 1, 2] = 1
-    return mask
-
-
-# Each line of the rule: label, whether an expert looked, whether there is a region.
+# Each line of the rule on a film of one finding: label, whether an expert looked, whether it is
+# drawn.
 @pytest.mark.parametrize(
-    ("label", "looked", "marked", "role"),
+    ("label", "looked", "drawn", "role"),
     [
         (1.0, True, True, DRAWN),
         (NAN, True, True, DRAWN),
         (0.0, True, True, ABSENT),
         (1.0, True, False, PSEUDO),
-        (NAN, True, False, ABSENT),
+        (NAN, True, False, ABSENT),  # the expert found nothing on the film
         (0.0, True, False, ABSENT),
         (1.0, False, False, PSEUDO),
         (NAN, False, False, NOBODY),
@@ -33,45 +28,64 @@ def mask_of(marked, dtype=torch.float32, side=4):
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.bool])
-def test_every_combination_has_its_role(label, looked, marked, role, dtype):
-    mask = mask_of(torch.tensor([[marked]]), dtype)
-    roles = map_roles(torch.tensor([[label]]), mask, torch.tensor([[looked]]))
+def test_every_combination_has_its_role(label, looked, drawn, role, dtype):
+    roles = map_roles(
+        torch.tensor([[label]]), torch.tensor([[drawn]]).to(dtype), torch.tensor([[looked]])
+    )
     assert all(one.dtype == torch.bool for one in roles)
     held = {name for name, one in roles._asdict().items() if one.item()}
     assert held == ({role} if role != NOBODY else set())
 
 
 def test_an_expert_who_drew_one_finding_of_two_has_passed_over_the_other():
-    label = torch.tensor([[1.0, 1.0, NAN], [1.0, 0.0, NAN]])
-    mask = mask_of(torch.tensor([[True, False, False], [False, False, False]]))
+    label = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, NAN]])
+    drawn = torch.tensor([[True, False, False], [False, False, False]])
     looked = torch.tensor([[True, True, True], [False, False, False]])
-    roles = map_roles(label, mask, looked)
+    roles = map_roles(label, drawn, looked)
     assert roles.drawn.tolist() == [[True, False, False], [False, False, False]]
     assert roles.absent.tolist() == [[False, False, True], [False, True, False]]
     assert roles.pseudo.tolist() == [[False, True, False], [True, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("label", "drawn", "absent"),
+    [
+        ([1.0, NAN], [True, False], [False, False]),
+        ([NAN, NAN], [True, False], [False, False]),
+        ([0.0, NAN], [True, False], [True, False]),  # what is drawn is called absent
+        ([NAN, NAN], [False, False], [True, True]),
+        ([1.0, NAN], [False, False], [False, True]),
+    ],
+)
+def test_an_unknown_label_is_absent_only_where_an_expert_drew_nothing_at_all(label, drawn, absent):
+    looked = torch.ones(2, 2, dtype=torch.bool)
+    other = [[1.0, 1.0], [True, True]]  # another film of the batch changes nothing
+    roles = map_roles(torch.tensor([label, other[0]]), torch.tensor([drawn, other[1]]), looked)
+    assert roles.absent.tolist() == [absent, [False, False]]
+    unknown = torch.tensor(label).isnan() & ~torch.tensor(drawn) & ~torch.tensor(absent)
+    assert not torch.stack(list(roles))[:, 0, unknown].any()
 
 
 def test_no_map_has_two_roles():
     torch.manual_seed(0)
     label = torch.tensor([0.0, 1.0, NAN])[torch.randint(3, (50, 4))]
     looked = torch.rand(50, 4) < 0.5
-    roles = map_roles(label, mask_of(torch.rand(50, 4) < 0.5), looked)
+    roles = map_roles(label, torch.rand(50, 4) < 0.5, looked)
     assert torch.stack(list(roles)).sum(0).max() == 1
 
 
 def test_looked_may_be_a_number():
-    mask = mask_of(torch.tensor([[True, False]]))
-    label = torch.tensor([[NAN, NAN]])
-    roles = map_roles(label, mask, torch.tensor([[1.0, 1.0]]))
-    assert roles.drawn.tolist() == [[True, False]]
-    assert roles.absent.tolist() == [[False, True]]
+    drawn = torch.tensor([[True, False], [False, False]])
+    roles = map_roles(torch.full((2, 2), NAN), drawn, torch.ones(2, 2))
+    assert roles.drawn.tolist() == [[True, False], [False, False]]
+    assert roles.absent.tolist() == [[False, False], [True, True]]
 
 
-@pytest.mark.parametrize("what", ["region_annotated", "region_mask"])
+@pytest.mark.parametrize("what", ["region_annotated", "region_drawn"])
 def test_refuses_other_findings(what):
     given = {
         "label": torch.zeros(2, 3),
-        "region_mask": torch.zeros(2, 3, 4, 4),
+        "region_drawn": torch.zeros(2, 3, dtype=torch.bool),
         "region_annotated": torch.zeros(2, 3, dtype=torch.bool),
     }
     given[what] = given[what][:, :2]

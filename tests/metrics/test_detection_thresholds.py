@@ -38,7 +38,7 @@ def random_case(seed, images=30, digits=2):
 
 @pytest.mark.parametrize("digits", [1, 2, 6])
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.3, 5.0])
-def test_the_lowest_score_that_keeps_to_the_rate(digits, rate):
+def test_the_lowest_score_of_a_hit_that_keeps_to_the_rate(digits, rate):
     found = random_case(digits, digits=digits)
     points = choose_detection_thresholds(found, dotted_fp=rate, solid_fp=rate)
 
@@ -47,8 +47,10 @@ def test_the_lowest_score_that_keeps_to_the_rate(digits, rate):
 
     counted = found.score[found.hit | found.false_positive]
     allowed = [score for score in np.unique(counted) if fp(score) <= rate]
+    hits = [score for score in allowed if score in found.score[found.hit]]
     assert points.dotted == points.solid
-    assert points.dotted == (min(allowed) if allowed else pytest.approx(found.score.max()))
+    best = pytest.approx(found.score.max())
+    assert points.dotted == (min(hits) if hits else min(allowed) if allowed else best)
     assert points.dotted_fp == fp(points.dotted) <= rate
     recall = ((found.score >= points.dotted) & found.hit).sum() / found.lesions.sum()
     assert points.dotted_recall == recall
@@ -76,6 +78,31 @@ def test_repeated_hits_are_no_false_positives():
     points = choose_detection_thresholds(found)
     assert points.dotted == 0.9  # scores of repeated hits are no operating points
     assert points.dotted_recall == 1
+
+
+def test_a_rate_that_is_never_spent_ends_at_the_last_hit():
+    found = candidates(
+        [0.9, 0.6, 0.5, 0.01, 0.001], [0, -1, 0, -1, -1], lesions=[1] * 20, image=[0, 1, 2, 3, 4]
+    )
+    points = choose_detection_thresholds(found)
+    assert (points.dotted, points.solid) == (0.5, 0.5)
+    assert (points.dotted_fp, points.dotted_recall) == (1 / 20, 2 / 20)
+
+
+def test_a_hit_may_lie_below_the_floor():
+    found = candidates([0.9, 0.02, 0.01], [-1, 0, -1], lesions=[1] + [0] * 19)
+    assert choose_detection_thresholds(found).dotted == 0.02
+
+
+@pytest.mark.parametrize("lesions", [0, 1])
+@pytest.mark.parametrize(
+    ("scores", "threshold", "fp"), [((0.7, 0.06, 0.04, 0.001), 0.06, 0.1), ((0.04, 0.001), 0.05, 0)]
+)
+def test_where_nothing_is_hit_no_score_below_the_floor_is_taken(lesions, scores, threshold, fp):
+    found = candidates(scores, [-1] * len(scores), lesions=[lesions] * 20)
+    points = choose_detection_thresholds(found)
+    assert (points.dotted, points.solid) == (threshold, threshold)
+    assert points.dotted_fp == fp
 
 
 def test_without_lesions_the_false_positives_still_decide():

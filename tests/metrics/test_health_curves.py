@@ -84,6 +84,25 @@ def test_nothing_known_of_hidden_regions_is_no_line(drawn):
     ]
 
 
+def test_what_sharpening_takes_stays_below_0_and_on_the_axis(monkeypatch, tmp_path):
+    found = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: (found.append(self), save(self, *a, **k))
+    )
+    (tmp_path / "health.csv").write_text(
+        MAPS.replace("0.41,0.2,", "0.41,-0.8,").replace(",4,", ",-0.2,")
+    )
+    draw_health(tmp_path / "health.csv", tmp_path / "health.png")
+    axis = found[0].axes[1]
+    (line,) = axis.get_lines()
+    assert line.get_label().endswith("(1 is 0.8)")
+    assert line.get_ydata().tolist() == [-1, -0.25]
+    assert axis.get_ylim()[0] < -1
+    assert axis.get_ylim()[1] > 1
+    assert found[0].axes[0].get_ylim()[0] == -0.03
+
+
 def test_an_empty_cell_is_nan(tmp_path):
     (tmp_path / "health.csv").write_text(MAPS)
     values = read_health(tmp_path / "health.csv")["second_stage"]["precision_rib"]

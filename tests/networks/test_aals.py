@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
 import io
 from collections import OrderedDict
 
 import pytest
 import torch
+from monai.engines import SupervisedEvaluator
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
 from torch import nn
 
@@ -263,6 +265,31 @@ def test_keeps_the_maps_of_the_last_batch(network):
         assert torch.equal(memory.map_logits.amax((2, 3)), logits)
     names = [name.removeprefix("network.") for name in memory.state_dict()]
     assert names == list(network.state_dict())  # and no maps among the weights
+
+
+def test_a_teacher_that_an_evaluator_has_asked_stays_in_eval_mode():
+    teacher = EMATeacher(WithMaps(small(norm="batch")))
+    evaluator = SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=[{"image": torch.rand(2, 1, 64, 64), "label": torch.zeros(2, 2)}],
+        network=MapMemory(teacher.network.network),
+    )
+    before = copy.deepcopy(teacher.state_dict())
+    evaluator.run()
+    assert evaluator.network.map_logits is not None
+    assert not any(module.training for module in teacher.modules())
+    evaluator.network.network.forward_map(torch.rand(2, 1, 64, 64))  # past the teacher itself
+    teacher(torch.rand(2, 1, 64, 64))
+    after = teacher.state_dict()
+    assert any("running_mean" in name for name in after)
+    assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_memory_takes_over_the_mode_of_its_network(training):
+    network = small().train(training)
+    assert MapMemory(network).training is training
+    assert all(module.training is training for module in network.modules())
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,19 @@ def test_stays_in_eval_mode_and_learns_nothing(make):
     assert torch.equal(answer, teacher(image))  # dropout is off, batch statistics stand still
 
 
+@pytest.mark.parametrize("whose", ["the network", "one of its layers"])
+def test_a_teacher_whose_network_was_set_to_training_is_back_in_eval_mode_when_asked(whose):
+    teacher = EMATeacher(network())
+    image = torch.rand(2, 1, 64, 64)
+    expected, before = teacher(image), copy.deepcopy(teacher.state_dict())
+    inner = teacher.network if whose == "the network" else next(teacher.network.children())
+    inner.train()
+    assert any(module.training for module in teacher.modules())
+    assert torch.equal(teacher(image), expected)
+    assert not any(module.training for module in teacher.modules())
+    assert all(torch.equal(before[k], v) for k, v in teacher.state_dict().items())
+
+
 @pytest.mark.parametrize("make", [FrozenTeacher, EMATeacher])
 def test_answers_what_the_network_answers(make):
     bare = network()

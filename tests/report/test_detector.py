@@ -60,7 +60,7 @@ def test_the_two_thresholds_are_kept_to_on_the_test_films(run):
 def test_a_score_that_was_written_with_six_digits_still_reaches_its_threshold(run):
     points = json.loads((run / "operating_points.json").read_text())
     points["findings"]["fracture"]["solid"]["threshold"] = 0.6000012  # written as 0.600001
-    (run / "operating_points.json").write_text(json.dumps(points))
+    changed(run, operating_points=points)
     assert section("box_points", run)["rows"][1]["found"] == 2
 
 
@@ -86,8 +86,7 @@ def test_without_tables_of_this_evaluation_only_the_promise_is_shown(run):
 
 def test_a_finding_without_a_threshold_has_no_numbers(run):
     points = {"threshold": None, "fp_per_image": 0.0, "recall": None}
-    content = {"findings": {"fracture": {"dotted": points, "solid": points}}}
-    (run / "operating_points.json").write_text(json.dumps(content))
+    changed(run, operating_points={"findings": {"fracture": {"dotted": points, "solid": points}}})
     assert "recall" not in section("box_points", run)["rows"][0]
     assert "Boxes at the two operating points" in words(build_page(run).read_text())
 
@@ -95,8 +94,42 @@ def test_a_finding_without_a_threshold_has_no_numbers(run):
 def test_no_more_than_six_films_with_boxes_and_no_name_in_them(text):
     assert text.count('alt="Film with drawn and detected boxes"') == 6
     assert NAME not in text
-    assert "film_i00" not in text
+    assert "film_10" not in text
     assert "White is what an expert drew" in words(text)
+
+
+def test_films_with_boxes_come_in_the_order_of_their_numbers(run):
+    shown = ["film_0", "film_2", "film_10", "film_11", "film_20", "film_100"]
+    assert list(read_run(run).boxes) == shown
+
+
+def without_points(run):
+    content = json.loads((run / "evaluation.json").read_text())
+    del content["operating_points"]
+    (run / "evaluation.json").write_text(json.dumps(content))
+    return run
+
+
+def test_an_evaluation_elsewhere_has_the_points_that_it_used(run):
+    (run / "operating_points.json").unlink()
+    changed(run, settings={"bundle": "cxr_aals_fracture_detection"})
+    assert section("box_points", run)["rows"][0]["threshold"] == 0.2
+    assert "Boxes at the two operating points" in words(build_page(run).read_text())
+
+
+def test_points_of_an_older_evaluation_are_those_of_the_folder(run):
+    assert section("box_points", without_points(run))["rows"][0]["threshold"] == 0.2
+
+
+@pytest.mark.parametrize("why", ["trained elsewhere", "trained again"])
+def test_points_of_another_training_are_not_shown(run, why):
+    without_points(run)
+    if why == "trained elsewhere":
+        changed(run, settings={"bundle": "cxr_aals_fracture_detection"})
+    else:
+        (run / "model.pt").write_bytes(b"another")
+        changed(run, model_sha256="0" * 64)
+    assert section("box_points", run) is None
 
 
 def test_the_numbers_of_the_boxes_are_on_the_page(text):
@@ -153,7 +186,7 @@ def test_a_run_without_pseudo_labels_has_no_such_section(run):
 
 def test_a_broken_table_costs_its_section_alone(run):
     (run / "health.csv").write_text("nothing")
-    (run / "operating_points.json").write_text('{"findings": {"fracture": {"dotted": 3}}}')
+    changed(run, operating_points={"findings": {"fracture": {"dotted": 3}}})
     said = words(build_page(run).read_text())
     assert "How the pseudo labels did" not in said
     assert "Does it find the lesion?" in said

@@ -18,6 +18,7 @@ from monai_kd.report import (
     write_side_by_side,
 )
 from monai_kd.report.curve_plots import _precision_recall_points, _roc_points
+from monai_kd.report.plot_style import page_width
 from monai_kd.utils import MonaiKDError
 
 ORANGE = (0xC8, 0x55, 0x3D)  # of the second finding
@@ -99,6 +100,16 @@ def test_reliability_has_a_plot_for_each_finding_and_may_lack_bins():
     one, four = (reliability_png(dict.fromkeys("abcd"[:n], bins)) for n in (1, 4))
     assert picture(four).shape[0] > 1.7 * picture(one).shape[0]  # a second row
     assert near(four, ORANGE) > 50
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_letters_of_a_reliability_plot_are_as_large_as_of_others(count):
+    bins = {"mean_prob": [0.1], "share": [0], "n": [3]}
+    png = reliability_png(dict.fromkeys("abc"[:count], bins))
+    roc = roc_png([[0.9], [0.1]], [[1], [0]], findings=["a"])
+    column = 460  # pixels of half a page, where the ROC curve stands
+    letters = column / picture(roc).shape[1]  # on the page, of its own size
+    assert page_width(png) / picture(png).shape[1] == pytest.approx(letters, rel=0.05)
 
 
 def test_no_finding_can_break_the_picture_by_its_name():

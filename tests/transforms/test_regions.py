@@ -45,9 +45,10 @@ def test_null_is_not_empty(regions, annotated):
 def test_hidden_regions_never_reach_what_is_trained_on(hidden_regions):
     told = {} if hidden_regions == "absent" else {"hidden_regions": hidden_regions}
     made = RegionsToMaskd(findings=FINDINGS)(item(regions=None) | told)
-    assert set(made) == {"image", "label", "region_mask", "region_annotated"}
+    assert set(made) == {"image", "label", "region_mask", "region_annotated", "region_drawn"}
     assert made["region_mask"].sum() == 0
     assert not made["region_annotated"].any()
+    assert not made["region_drawn"].any()
 
 
 def test_hidden_regions_are_painted_apart_when_asked_for():
@@ -67,6 +68,47 @@ def test_films_without_hidden_regions_fit_into_the_same_batch(told):
     batch = list_data_collate([to_mask(item(hidden_regions=[BOX])), to_mask(item() | told)])
     assert batch["hidden_region_mask"].shape == (2, 2, 5, 7)
     assert batch["hidden_region_annotated"].tolist() == [[False, True], [False, False]]
+
+
+ANY = BOX | {"finding": None}
+
+
+@pytest.mark.parametrize(
+    ("regions", "label", "drawn"),
+    [
+        ([BOX], [1, 1], [False, True]),
+        ([BOX], [1, None], [False, True]),
+        ([BOX], [1, 0], [False, True]),  # the label's word is the loss's business
+        ([ANY], [1, 0], [True, False]),
+        ([ANY], [1, None], [True, False]),
+        ([ANY], [float("nan"), 1], [False, True]),
+        ([ANY], [0, None], [False, False]),
+        ([ANY], [1, 1], [True, True]),
+        ([ANY, BOX], [1, 0], [True, True]),
+        ([], [1, 1], [False, False]),
+        (None, [1, 1], [False, False]),
+    ],
+)
+@pytest.mark.parametrize("order", ["label is a list", "label is a tensor"])
+def test_a_finding_is_drawn_by_its_name_or_by_a_nameless_region_where_it_is_there(
+    regions, label, drawn, order
+):
+    first = LabelToTensord() if order == "label is a tensor" else dict
+    made = RegionsToMaskd(findings=FINDINGS)(first(item(regions=regions, label=label)))
+    assert made["region_drawn"].tolist() == drawn
+    assert made["region_drawn"].dtype == torch.bool
+
+
+def test_a_film_without_a_label_is_drawn_wherever_there_is_a_region():
+    data = {"image": torch.zeros(1, 5, 7), "regions": [ANY]}
+    assert RegionsToMaskd(findings=FINDINGS)(data)["region_drawn"].tolist() == [True, True]
+
+
+def test_a_region_that_is_cut_off_was_drawn_all_the_same():
+    crop = SpatialCropd(["image", "region_mask"], roi_start=(3, 0), roi_end=(5, 7))
+    made = crop(RegionsToMaskd(findings=FINDINGS)(item()))
+    assert made["region_mask"].sum() == 0
+    assert made["region_drawn"].tolist() == [False, True]
 
 
 def test_absent_regions_mean_that_nobody_drew():

@@ -23,6 +23,8 @@ def build_capture(
 ) -> Dataset:
     """Return the picture, without patient and study.
 
+    It has no pixel spacing, which would have to follow the enlargement of small films.
+
     Args:
         film: the film.
         detections: may be empty.

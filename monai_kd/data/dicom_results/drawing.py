@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,30 @@ from PIL import Image, ImageDraw, ImageFont
 
 from monai_kd.data.dicom_results.codes import NOTICE, plain_text
 from monai_kd.data.dicom_results.detection import Detection
+from monai_kd.utils.box_labels import BoxLabel, draw_labels, label_text
 
-__all__ = ["COLORS", "draw_picture"]
+__all__ = ["COLORS", "draw_picture", "enlargement"]
 
 COLORS = {"solid": (255, 176, 0), "dotted": (86, 180, 233)}  # told apart by the color-blind too
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 SMALLEST_FONT = 6
-MARGIN = 2  # around a name, pixels
-Place = tuple[float, float, float, float]
+LEAST_SIDE = 1024  # of a picture, pixels; in less there is no room for words
+
+
+def enlargement(shape: tuple[int, int]) -> int:
+    """Return how many pixels of the picture, across and down, one pixel of the film becomes.
+
+    Args:
+        shape: ``(rows, columns)`` of the film.
+
+    Returns:
+        1 from 1024 pixels of the longer side on, else the least factor that reaches 1024.
+
+    Example:
+        >>> enlargement((2500, 2000)), enlargement((160, 198))
+        (1, 6)
+    """
+    return -(-LEAST_SIDE // max(shape)) if max(shape) < LEAST_SIDE else 1
 
 
 def draw_picture(
@@ -26,8 +43,10 @@ def draw_picture(
 ) -> NDArray[np.uint8]:
     """Return the film in color, with boxes, on top of a band with the notice.
 
-    The film keeps its size and place: its pixel (x, y) is the picture's pixel (x, y), and nothing
-    but boxes and their names covers it. The outline lies inside the box.
+    A film of at least 1024 pixels keeps its size and place: its pixel (x, y) is the picture's pixel
+    (x, y). A smaller one has no room for words: it is enlarged, smoothly, by the whole factor f of
+    :func:`enlargement`, and its pixel (x, y) begins at pixel (f x, f y) of the picture. Nothing but
+    boxes and their names covers the film. The outline lies inside the box.
 
     Args:
         gray: ``(rows, columns)``, the film as it should look.
@@ -35,18 +54,36 @@ def draw_picture(
         title: what looked at the film, written into the band.
 
     Returns:
-        ``(rows + band, columns, 3)`` uint8, RGB.
+        ``(f rows + band, f columns, 3)`` uint8, RGB.
     """
-    rows, columns = gray.shape
-    picture = np.repeat(gray[..., np.newaxis], 3, axis=-1)
-    ordered = sorted(detections, key=lambda one: (one.solid, one.score))
+    factor = enlargement((gray.shape[0], gray.shape[1]))
+    rows, columns = (factor * side for side in gray.shape)
+    film = Image.fromarray(gray).resize((columns, rows), Image.Resampling.BILINEAR)
+    picture = np.repeat(np.asarray(film)[..., np.newaxis], 3, axis=-1)
+    ordered = sorted(
+        (_enlarged(detection, factor) for detection in detections),
+        key=lambda one: (one.solid, one.score),
+    )
     width = max(1, round(max(rows, columns) / 500))
     for detection in ordered:
         _outline(picture, detection, width)
     band = _band(columns, max(rows, columns), _lines(detections, title))
     image = Image.fromarray(picture)
-    _write_names(image, ordered[::-1])
+    labels = [
+        BoxLabel(
+            label_text(plain_text(detection.finding), detection.score),
+            detection.box,
+            COLORS[detection.operating_point],
+        )
+        for detection in ordered[::-1]
+    ]
+    draw_labels(image, labels, font_size=round(max(rows, columns) / 60))
     return np.concatenate([np.asarray(image), band]).astype(np.uint8)
+
+
+def _enlarged(detection: Detection, factor: int) -> Detection:
+    x_min, y_min, x_max, y_max = (factor * value for value in detection.box)
+    return replace(detection, box=(x_min, y_min, x_max, y_max))
 
 
 def _outline(picture: NDArray[np.uint8], detection: Detection, width: int) -> None:
@@ -66,48 +103,6 @@ def _pixels(detection: Detection, shape: Sequence[int]) -> tuple[int, int, int, 
     x_min, y_min = (int(np.floor(value)) for value in detection.box[:2])
     x_max, y_max = (int(np.ceil(value)) for value in detection.box[2:])
     return x_min, y_min, min(x_max, shape[1]), min(y_max, shape[0])
-
-
-def _write_names(image: Image.Image, detections: Sequence[Detection]) -> None:
-    """Write finding and score beside each box, where no other name is yet."""
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(max(10, round(max(image.size) / 60)))
-    taken: list[Place] = [detection.box for detection in detections]
-    for detection in detections:
-        name = f"{plain_text(detection.finding)} {detection.score:.2f}"
-        left, top, right, bottom = draw.textbbox((0, 0), name, font=font)
-        size = (right - left + 2 * MARGIN, bottom - top + 2 * MARGIN)
-        places = _places(detection, image.size, size)
-        place = next((one for one in places if not _meets(one, taken)), places[0])
-        taken.append(place)
-        draw.rectangle(place, fill=BLACK)
-        corner = (place[0] + MARGIN - left, place[1] + MARGIN - top)
-        draw.text(corner, name, fill=COLORS[detection.operating_point], font=font)
-
-
-def _places(detection: Detection, film: tuple[int, int], size: tuple[float, float]) -> list[Place]:
-    """Return where a name of ``size`` could stand, inside the film: above, below, right, left."""
-    (x_min, y_min, x_max, y_max), (width, height), gap = detection.box, size, 2
-    corners = [
-        (x_min, y_min - height - gap),
-        (x_min, y_max + gap),
-        (x_max + gap, y_min),
-        (x_min - width - gap, y_min),
-    ]
-    inside = [
-        (x, y) for x, y in corners if 0 <= y <= film[1] - height and -gap <= x <= film[0] + gap
-    ] or corners
-    kept = [
-        (max(0.0, min(x, film[0] - width)), max(0.0, min(y, film[1] - height))) for x, y in inside
-    ]
-    return [(x, y, x + width, y + height) for x, y in kept]
-
-
-def _meets(place: Place, taken: Sequence[Place]) -> bool:
-    return any(
-        place[0] < other[2] and other[0] < place[2] and place[1] < other[3] and other[1] < place[3]
-        for other in taken
-    )
 
 
 def _lines(detections: Sequence[Detection], title: str) -> list[tuple[str, tuple[int, int, int]]]:

@@ -192,8 +192,8 @@ def _reference(header: Dataset, picture: StoredPicture) -> Dataset:
     orientation = text(header, "PatientOrientation").split("\\")
     known = len(orientation) == 2 and all(re.fullmatch("[ALFRPH]{1,3}", one) for one in orientation)
     reference.PatientOrientation = orientation if known else []
-    side = text(header, "Laterality")
-    reference.Laterality = side if side in SIDES else ""
+    sides = [text(header, keyword) for keyword in ("Laterality", "ImageLaterality")]  # CR, DX
+    reference.Laterality = next((side for side in sides if side in SIDES), "")
     if text(header, "BurnedInAnnotation") in YES_NO:
         reference.BurnedInAnnotation = text(header, "BurnedInAnnotation")
     if text(header, "LossyImageCompression") == "01":  # once lossy, for ever lossy

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class DicomResults:
     Args:
         report: structured report (SR, TID 1500).
         segmentation: mask (SEG); None when nothing was detected.
-        picture: secondary capture with the boxes drawn in.
+        picture: secondary capture with the boxes drawn in; films below 1024 pixels are enlarged.
         presentation: grayscale softcopy presentation state (GSPS).
     """
 
@@ -75,9 +75,9 @@ def write_dicom_results(
     by byte. Nothing of them is logged, or in a file name or an error.
 
     The folder gets ``report.dcm``, ``segmentation.dcm``, ``picture.dcm`` and ``presentation.dcm``;
-    files of these names are replaced. Without a detection there is no ``segmentation.dcm`` (a mask
-    must have a segment), and one that is there from before is deleted; the others say that nothing
-    was detected. UIDs are new each time.
+    those from before are deleted first, and when one can not be written, none stays. Without a
+    detection there is no ``segmentation.dcm`` (a mask must have a segment); the others say that
+    nothing was detected. UIDs are new each time.
 
     Args:
         source: DICOM file of one gray frame: CR, DX or secondary capture.
@@ -108,8 +108,7 @@ def write_dicom_results(
             "presentation": build_presentation(film, tracked, algorithm),
         }
     paths = {name: Path(folder) / f"{name}.dcm" for name in results}
-    for name, result in results.items():
-        _write(paths[name], result, film)
+    _write_all({paths[name]: result for name, result in results.items()}, film)
     return DicomResults(
         report=paths["report"],
         segmentation=None if results["segmentation"] is None else paths["segmentation"],
@@ -118,11 +117,25 @@ def write_dicom_results(
     )
 
 
-def _write(path: Path, result: Dataset | None, film: SourceFilm) -> None:
-    """Write one object with the patient and the study of the film; without one, delete the file."""
-    if result is None:
+def _write_all(results: Mapping[Path, Dataset | None], film: SourceFilm) -> None:
+    """Write the objects in place of those from before, never beside one of them."""
+    _delete(results)
+    try:
+        for path, result in results.items():
+            if result is not None:
+                _write(path, result, film)
+    except BaseException:
+        _delete(results)
+        raise
+
+
+def _delete(paths: Iterable[Path]) -> None:
+    for path in paths:
         path.unlink(missing_ok=True)
-        return
+
+
+def _write(path: Path, result: Dataset, film: SourceFilm) -> None:
+    """Write one object with the patient and the study of the film."""
     film.hand_over(result)
     write_atomically(path, lambda file: dcmwrite(file, result, enforce_file_format=True))
 

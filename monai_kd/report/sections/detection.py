@@ -27,7 +27,7 @@ def box_points(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | Non
         run: the run that the page is about.
         baseline: not used.
     """
-    chosen = (read_json(run.folder / "operating_points.json") or {}).get("findings") or {}
+    chosen = _points_used(run).get("findings") or {}
     evaluated = main_section(run.evaluation)
     if not chosen:
         return None
@@ -44,6 +44,17 @@ def box_points(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | Non
         "judged": bool(found),
         "chosen_on_judged": judged_on(run) == "films that chose the epoch",
     }
+
+
+def _points_used(run: RunFiles) -> dict[str, Any]:
+    """The points of the evaluation; else the folder's, if they are of the model it is about."""
+    used = run.evaluation.get("operating_points")
+    if isinstance(used, dict):
+        return used
+    model, here = run.evaluation.get("model_sha256"), run.hashes.get("model.pt")
+    if run.evaluation.get("settings") or (model and here and model != here):
+        return {}  # the model was trained elsewhere, or trained again since
+    return read_json(run.folder / "operating_points.json") or {}
 
 
 def _row(point: dict[str, Any], candidates: Candidates | None) -> dict[str, Any]:
@@ -69,7 +80,7 @@ def _row(point: dict[str, Any], candidates: Candidates | None) -> dict[str, Any]
 
 
 def boxes(run: RunFiles, baseline: RunFiles | None) -> list[str] | None:
-    """Return films with the boxes that an expert drew and those of the detector.
+    """Return the first films on which an expert or the detector drew a box, with these boxes.
 
     Args:
         run: the run that the page is about.

@@ -16,6 +16,7 @@ from monai_kd.report.common import (
     turned,
 )
 from monai_kd.report.curve_plots import reliability_png
+from monai_kd.report.plot_style import page_width
 from monai_kd.report.run_files import RunFiles
 
 __all__ = ["calibration", "operating_points", "subgroups"]
@@ -89,10 +90,12 @@ def calibration(run: RunFiles, baseline: RunFiles | None) -> dict[str, Any] | No
     if not found:
         return None
     curves = found.get("reliability") or {}
+    plot = reliability_png(curves) if curves else None
     temperature = found.get("temperature")
     return {
         **found,
-        "plot": data_uri(reliability_png(curves)) if curves else None,
+        "plot": data_uri(plot) if plot else None,
+        "plot_width": page_width(plot) if plot else None,
         "confidence": _confidence(temperature),
         "shared": shared_note(run) if temperature is not None else "",
         "ece_note": ECE_NOTE,

@@ -19,6 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from monai_kd.data import read_radiograph, regions_to_mask
 from monai_kd.data.dicom_results import Detection
+from monai_kd.data.dicom_results.drawing import draw_picture, enlargement
 from monai_kd.data.phantom import FAKE_FAMILY_NAMES, draw_phantom_archive
 from monai_kd.utils import MonaiKDError
 
@@ -94,9 +95,9 @@ def modality_table(first, entries):
     return [item]
 
 
-def stored():
-    y, x = np.mgrid[:96, :128]
-    return (300 + x * 20 + y * 8).astype(np.uint16)
+def stored(rows=96, columns=128):
+    y, x = np.mgrid[:rows, :columns]
+    return (300 + x * 2560 / columns + y * 768 / rows).astype(np.uint16)
 
 
 GRAYS = {
@@ -237,25 +238,74 @@ class TestMask:
 
 class TestPicture:
     def test_edges_have_their_colors_and_the_film_is_left_alone(
-        self, film, tmp_path, write_results
+        self, tmp_path, write_film, write_results
     ):
-        picture = dcmread(write_results(film, tmp_path / "out").picture).pixel_array
-        for y, x in [(30, 20), (30, 43), (49, 20), (49, 43), (40, 20), (0, 127), (23, 100)]:
+        film = write_film(tmp_path / "film.dcm", pixels=stored(800, 1024))
+        found = [
+            Detection("rib_fracture", 0.875, (200.0, 300.0, 240.0, 350.0), True),
+            Detection("rib_fracture", 0.4321, (500.25, 600.5, 540.75, 650.0), False),
+            Detection("opacity", 0.5, (1000.0, 0.0, 1024.0, 24.0), True),
+        ]
+        picture = dcmread(write_results(film, tmp_path / "out", found).picture).pixel_array
+        for y, x in [(300, 200), (300, 239), (349, 200), (349, 239), (0, 1023), (23, 1000)]:
             assert tuple(picture[y, x]) == SOLID, (y, x)
         gray = np.rint(read_radiograph(film).pixels * 255).astype(np.uint8)
-        for y, x in [(29, 50), (50, 44), (40, 30), (31, 21), (95, 0), (10, 110)]:
+        for y, x in [(300, 199), (300, 240), (350, 239), (320, 220), (302, 202), (799, 0)]:
             assert tuple(picture[y, x]) == (gray[y, x],) * 3, (y, x)
-        assert tuple(picture[60, 50]) == DOTTED
+        assert tuple(picture[600, 500]) == DOTTED
+        changed = (picture[:800] != gray[..., np.newaxis]).any(axis=2)
+        assert changed.mean() < 0.03  # boxes and three names
+
+    def test_a_small_film_is_enlarged_and_its_boxes_stay_exact(self, film, tmp_path, write_results):
+        picture = dcmread(write_results(film, tmp_path / "out").picture).pixel_array
+        assert picture.shape[1] == 1024  # 8 x 128
+        solid = (picture[:768] == SOLID).all(axis=2)
+        for x_min, y_min, x_max, y_max in [(20, 30, 44, 50), (100, 0, 128, 24)]:
+            left, top, right, bottom = 8 * x_min, 8 * y_min, 8 * x_max, 8 * y_max
+            assert solid[top, left:right].all()
+            assert solid[bottom - 1, left:right].all()
+            assert solid[top:bottom, left].all()
+            assert solid[top:bottom, right - 1].all()
+            assert not solid[bottom, left : left + 8].any()
+            assert not solid[bottom - 8 : bottom, left - 1].any()
+        assert tuple(picture[484, 402]) == DOTTED  # 8 x 60.5, 8 x 50.25
+        assert not (picture[484, 401] == DOTTED).all()
+
+    def test_an_enlarged_film_is_not_shifted(self, tmp_path, write_film, write_results):
+        film = write_film(tmp_path / "film.dcm", pixels=stored())
+        picture = dcmread(write_results(film, tmp_path / "out", []).picture).pixel_array
+        gray = read_radiograph(film).pixels * 255
+        means = picture[:768, :, 0].reshape(96, 8, 128, 8).mean(axis=(1, 3))
+        inner = slice(1, -1), slice(1, -1)  # shades rise evenly: the mean is the middle
+        np.testing.assert_allclose(means[inner], gray[inner], atol=0.6)
+
+    @pytest.mark.parametrize(
+        ("shape", "factor"),
+        [((160, 198), 6), ((64, 64), 16), ((512, 512), 2), ((1023, 9), 2), ((9, 1024), 1)],
+    )
+    def test_the_longer_side_reaches_1024(self, shape, factor):
+        film = np.zeros(shape, np.uint8)
+        picture = draw_picture(film, [], "a 1")
+        assert enlargement(shape) == factor
+        assert picture.shape[1] == factor * shape[1]
+        assert picture.shape[0] > factor * shape[0]
+
+    def test_all_words_of_a_small_film_fit(self, tmp_path, write_film, write_results):
+        film = write_film(tmp_path / "film.dcm", pixels=stored(198, 160))
+        picture = dcmread(write_results(film, tmp_path / "out", []).picture).pixel_array
+        band = picture[6 * 198 :].max(axis=2)
+        letters = np.nonzero((band > 128).any(axis=0))[0]
+        assert 250 < letters.max() < 940  # of 960, in letters of a readable size
 
     def test_the_lenient_box_is_dotted(self, film, tmp_path, write_results):
         picture = dcmread(write_results(film, tmp_path / "out").picture).pixel_array
-        edge = (picture[60, 50:71] == DOTTED).all(axis=-1)
-        assert 6 < edge.sum() < 15
+        edge = (picture[484, 402:566] == DOTTED).all(axis=-1)
+        assert 0.3 < edge.mean() < 0.7
 
     def test_a_line_says_what_it_is(self, film, tmp_path, write_results):
         capture = dcmread(write_results(film, tmp_path / "out").picture)
         assert capture.DerivationDescription == "Research only. Not for diagnosis."
-        assert (capture.pixel_array[96:110] > 128).any()  # below the film
+        assert (capture.pixel_array[768:880] > 128).any()  # below the film
         assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == SOURCE_UID
 
     def test_polarity_does_not_show(self, tmp_path, write_film, write_results):
@@ -268,7 +318,7 @@ class TestPicture:
         ]
         a, b = (dcmread(write_results(f, tmp_path / f.stem).picture).pixel_array for f in films)
         assert np.abs(a.astype(int) - b).max() <= 1
-        assert a[90, 5].mean() < a[90, 90].mean()
+        assert a[720, 40].mean() < a[720, 720].mean()
 
     def test_rectangular_pixels_keep_their_shape(self, tmp_path, write_film, write_results):
         film = write_film(tmp_path / "a.dcm", ImagerPixelSpacing=[0.2, 0.1])
@@ -353,6 +403,44 @@ def without_uids_and_times(dataset):
 
     dataset.walk(forget)
     return dataset
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"ImageLaterality": "R"}, "R"),  # of a DX
+        ({"Laterality": "", "ImageLaterality": "L"}, "L"),
+        ({"Laterality": "L", "ImageLaterality": "R"}, "L"),
+        ({"ImageLaterality": "U"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_side_is_taken_from_where_it_stands(
+    said, expected, tmp_path, write_film, write_results
+):
+    results = write_results(write_film(tmp_path / "film.dcm", **said), tmp_path / "out")
+    for path in (results.picture, results.presentation):
+        assert (dcmread(path).Laterality or "") == expected
+
+
+class TestFailures:
+    def test_two_runs_are_never_mixed(self, film, tmp_path, write_results, monkeypatch):
+        """The disk is full at the third file of the second run."""
+        from monai_kd.data.dicom_results import write
+
+        write_results(film, tmp_path / "out")
+        (tmp_path / "out" / "notes.txt").touch()
+        left, real = iter([True, True, False]), write.dcmwrite
+
+        def full(*args, **settings):
+            if not next(left):
+                raise OSError("No space left on device")
+            return real(*args, **settings)
+
+        monkeypatch.setattr(write, "dcmwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_results(film, tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
 class TestPrivacy:
@@ -480,8 +568,10 @@ def test_films_of_real_devices(path, tmp_path, write_results):
     regions, _ = groups_of(results.report)
     assert regions[0].roi.value[2].tolist() == [box[2], box[3]]
     picture = dcmread(results.picture).pixel_array
-    assert tuple(picture[int(box[1]), int(box[0])]) == SOLID
-    assert tuple(picture[5, 5]) == (round(float(gray[5, 5]) * 255),) * 3
+    factor = enlargement((rows, columns))
+    assert tuple(picture[int(factor * box[1]), int(factor * box[0])]) == SOLID
+    if factor == 1:
+        assert tuple(picture[5, 5]) == (round(float(gray[5, 5]) * 255),) * 3
     shown = gray_by_presentation(path, dcmread(results.presentation))
     np.testing.assert_allclose(shown, gray, atol=2e-3)
     for result in results.paths:
