@@ -210,16 +210,10 @@ def _plan_aals(output: Path, bundle: Path, quick: bool) -> list[Step]:
     films = _AALS_QUICK if quick else _AALS_ARCHIVE
 
     def train(method: str, folder: Path, **more: Any) -> tuple[tuple[str, ...], Path]:
-        knobs = {
-            "method": method,
-            "dataset_dir": archive,
-            "output_dir": folder,
-            **_AALS_KNOBS,
-            **(_AALS_QUICK_KNOBS if quick else {}),
-            "cache_dir": output / "cache",
-            "resume": True,
-        }
-        return bundle_command("configs/train.json", knobs | more), bundle
+        where = {"method": method, "dataset_dir": archive, "output_dir": folder, "resume": True}
+        quickly = _AALS_QUICK_KNOBS if quick else {}
+        knobs = where | _AALS_KNOBS | quickly | {"cache_dir": output / "cache"} | more
+        return bundle_command("configs/train.json", knobs), bundle
 
     first = {"first_stage_path": run_dir / "first_stage" / "model.pt"}
     results = {"output_dir": output / "results", "pictures": 6, "dicom": True}

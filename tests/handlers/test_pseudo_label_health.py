@@ -38,10 +38,14 @@ def batch(step, *, peak=SURE, drawn=1, present=1.0, hidden=None, inside=1.0):
         "student_map_logits": maps(step + 1000, 0.0).requires_grad_(),
         "teacher_map_logits": maps(step, peak),
         "label": label, "region_mask": region, "region_annotated": annotated,
+        "region_drawn": region.flatten(2).any(2),
     }  # fmt: skip
     if hidden is not None:
         given["hidden_region_annotated"] = torch.tensor([hidden, False]).expand(4, 2)
-        given["hidden_region_mask"] = torch.full((4, 2, 32, 32), inside)
+        teacher = given["teacher_map_logits"]
+        beside = (teacher < teacher.amax((2, 3), keepdim=True)).float()  # all but the peak
+        cells = beside if inside == 0 else torch.ones_like(beside)
+        given["hidden_region_mask"] = cells.repeat_interleave(4, 2).repeat_interleave(4, 3)
     return given
 
 
