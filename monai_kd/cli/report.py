@@ -85,8 +85,10 @@ def _check_holds_a_run(folder: Path) -> None:
 
 def _write_picture(folder: str, baseline: str) -> None:
     from monai_kd.report import write_side_by_side
-    from monai_kd.utils import MonaiKDError
+    from monai_kd.utils import MonaiKDError, read_settings
 
+    if str(read_settings(folder).get("bundle", "")).endswith("_detection"):
+        return  # a detector's films with boxes are on the page; it has no decision regions
     try:
         write_side_by_side(folder, baseline)
     except MonaiKDError as error:  # the page is there; only the picture is not

@@ -37,6 +37,7 @@ __all__ = [
     "partial_table",
     "remove_earlier",
     "remove_partial_tables",
+    "warn_of_blindness",
     "write_tables",
 ]
 
@@ -96,12 +97,15 @@ class ShownPoints:
         solid: per finding, score from which its line is solid.
         radius: see :func:`monai_kd.metrics.top_candidates`.
         share: see :func:`monai_kd.metrics.top_candidates`.
+        blind: per finding, whether no lesion was hit on the validation films: boxes of it mean
+            nothing, and that there are none means nothing either.
     """
 
     dotted: tuple[float, ...]
     solid: tuple[float, ...]
     radius: int
     share: float
+    blind: tuple[bool, ...] = ()
 
     @classmethod
     def read(
@@ -127,11 +131,28 @@ class ShownPoints:
                 _DOTTED,
                 _SOLID,
             )
+        blind = tuple((chosen.get(f) or {}).get("dotted", {}).get("recall") == 0 for f in findings)
+        warn_of_blindness([f for f, is_blind in zip(findings, blind, strict=True) if is_blind])
         return cls(
             tuple(dotted),
             tuple(max(line, dots) for line, dots in zip(solid, dotted, strict=True)),
             int(given.get("radius", _RADIUS)),
             float(given.get("share", _SHARE)),
+            blind,
+        )
+
+
+def warn_of_blindness(findings: Sequence[str]) -> None:
+    """Say that a detector does not find these.
+
+    Args:
+        findings: names; none says nothing.
+    """
+    if findings:
+        _log.warning(
+            "The model hit no lesion of %s on the validation films: its boxes mean nothing there, "
+            "and neither does it when there are none. Train longer, or draw more regions.",
+            ", ".join(findings),
         )
 
 

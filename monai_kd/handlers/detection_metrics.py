@@ -16,6 +16,7 @@ from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
 
+from monai_kd.handlers.detection_files import warn_of_blindness
 from monai_kd.handlers.film_boxes import boxes_on_film
 from monai_kd.handlers.localization import film_name, lesion_boxes, scored_findings
 from monai_kd.handlers.localization_tables import (
@@ -216,6 +217,7 @@ class DetectionMetrics:
             else nothing.for_json()
             for column, finding in enumerate(self.findings)
         }
+        warn_of_blindness([f for f, point in chosen.items() if point["dotted"]["recall"] == 0])
         points = {"findings": chosen, "radius": self.radius, "share": self.share}
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json.dumps(points, indent=1, allow_nan=False) + "\n")

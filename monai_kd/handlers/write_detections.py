@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ class WriteDetections:
         pictures: at most so many films are drawn, at least 0; what an expert drew is white. A film
             with nothing to show is not drawn.
         dicom: ``algorithm_name`` and ``algorithm_version`` of the results that DICOM films get, see
-            :func:`monai_kd.data.dicom_results.write_dicom_results`; None or empty writes none.
+            :func:`monai_kd.data.dicom_results.write_dicom_results`; None or empty writes none. They
+            say nothing of a finding of which the model hit no lesion on the validation films.
         mean: subtracted when the image was normalized.
         sd: divided by when the image was normalized.
 
@@ -117,6 +119,12 @@ class WriteDetections:
         self.points = ShownPoints.read(operating_points, self.findings)
         self.pictures = pictures
         self.dicom = dict(dicom or {})
+        self._reported = [
+            name for name, is_blind in zip_longest(self.findings, self.points.blind) if not is_blind
+        ]
+        if self.dicom and not self._reported:
+            _log.warning("No DICOM results are written: they would say that nothing was detected.")
+            self.dicom = {}
         self.mean = mean
         self.sd = sd
         self._films: list[FilmDetections] = []
@@ -222,6 +230,7 @@ class WriteDetections:
         detections = [
             Detection(self.findings[box.finding], box.score, box.box, box.solid)
             for box in film.found
+            if self.findings[box.finding] in self._reported
         ]
         source, folder = self.items[film.index]["image"], self.folder / "dicom" / slug(film.name)
         try:
@@ -230,7 +239,7 @@ class WriteDetections:
                 source,
                 folder,
                 detections,
-                findings=self.findings,
+                findings=self._reported,
                 algorithm_name=self.dicom["algorithm_name"],
                 algorithm_version=self.dicom["algorithm_version"],
             )

@@ -490,6 +490,38 @@ def test_dicom_films_get_results_and_one_that_fails_stops_nothing(tmp_path, monk
     assert "SMITH" not in said
 
 
+@pytest.mark.parametrize(("blind", "reported"), [((), ["rib", "spur"]), (("rib",), ["spur"])])
+def test_nothing_is_reported_of_a_finding_that_the_model_does_not_find(
+    tmp_path, monkeypatch, caplog, blind, reported
+):
+    """That "rib" was not detected would be a lie of a model that hit no rib on validation."""
+    pytest.importorskip("highdicom")
+    writer = Dicom(monkeypatch)
+    films = batch(film(64, 64, (0.9, 8, 8, 24, 24)))
+    films["format"] = ["DICOM"]
+    points = {
+        name: {"dotted": {"threshold": 0.5, "recall": 0.0 if name in blind else 0.7}}
+        for name in ("rib", "spur")
+    }
+
+    class Two(Brightness):
+        def forward_map(self, image):
+            return super().forward_map(image).expand(-1, 2, -1, -1)
+
+    about = {"algorithm_name": "a", "algorithm_version": "1"}
+    settings = {"operating_points": {"findings": points}, "findings": ("rib", "spur")}
+    write(tmp_path, films, items=[{"image": "x"}], dicom=about, network=Two(), **settings)
+    ((_, _, detections, given),) = writer.calls
+    assert given["findings"] == reported
+    assert [detection.finding for detection in detections] == reported
+    assert ("hit no lesion of rib" in caplog.text) == bool(blind)
+    all_blind = {name: {"dotted": {"threshold": 0.5, "recall": 0.0}} for name in points}
+    settings["operating_points"] = {"findings": all_blind}
+    write(tmp_path / "b", films, items=[{"image": "x"}], dicom=about, network=Two(), **settings)
+    assert len(writer.calls) == 1
+    assert "No DICOM results are written" in caplog.text
+
+
 def test_a_film_without_an_answer_gets_neither_picture_nor_dicom_result(tmp_path, monkeypatch):
     """To say that nothing was detected would be wrong."""
     pytest.importorskip("highdicom")

@@ -72,7 +72,8 @@ def write_dicom_results(
 
     **These files carry the patient's identity, on purpose**: they go back to the archive that the
     film came from, into the same study, each as a new series. Patient and study are copied byte
-    by byte. Nothing of them is logged, or in a file name or an error.
+    by byte. Nothing of them is logged, or in a file name or an error. The files are readable by
+    their owner alone.
 
     The folder gets ``report.dcm``, ``segmentation.dcm``, ``picture.dcm`` and ``presentation.dcm``;
     those from before are deleted first, and when one can not be written, none stays. Without a
@@ -137,7 +138,10 @@ def _delete(paths: Iterable[Path]) -> None:
 def _write(path: Path, result: Dataset, film: SourceFilm) -> None:
     """Write one object with the patient and the study of the film."""
     film.hand_over(result)
-    write_atomically(path, lambda file: dcmwrite(file, result, enforce_file_format=True))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' names: its owner's alone
+    write_atomically(
+        path, lambda file: dcmwrite(file, result, enforce_file_format=True), mode=0o600
+    )
 
 
 @contextmanager

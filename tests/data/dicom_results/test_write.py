@@ -236,6 +236,12 @@ class TestMask:
         assert segmentation.SegmentSequence[0].SegmentLabel == "clavicle_fracture"
 
 
+def test_nobody_else_can_read_what_names_the_patient(film, tmp_path, write_results):
+    results = write_results(film, tmp_path / "results", [])
+    assert {path.stat().st_mode & 0o777 for path in results.paths} == {0o600}
+    assert (tmp_path / "results").stat().st_mode & 0o777 == 0o700
+
+
 class TestPicture:
     def test_edges_have_their_colors_and_the_film_is_left_alone(
         self, tmp_path, write_film, write_results
