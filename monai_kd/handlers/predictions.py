@@ -195,7 +195,7 @@ def _in_order(batches: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _probability(value: Tensor) -> str:
-    return "" if bool(torch.isnan(value)) else f"{float(value):.9g}"
+    return "" if bool(torch.isnan(value)) else f"{float(value):.6f}"
 
 
 def _plain(value: Any) -> Any:

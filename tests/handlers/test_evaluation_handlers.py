@@ -99,7 +99,7 @@ def test_a_film_that_could_not_be_read_has_a_problem_and_no_probability(tmp_path
     )
     with path.open() as file:
         good, bad = csv.DictReader(file)
-    assert (good["prob_yes"], good["problem"]) == ("0.5", "")
+    assert (good["prob_yes"], good["problem"]) == ("0.500000", "")
     assert (bad["prob_yes"], bad["problem"]) == ("", "the file is damaged")
 
 
